@@ -19,7 +19,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.engine.function import REPORT_BYTES, ReturnError, parameter_of, plain
+from rose_cli.engine.function import PICKLE_SUFFIX, REPORT_BYTES, ReturnError, parameter_of, plain
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import OpenDirectory, create_new, open_regular
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 DIRECTORY = "python"
 """In the run directory: the functions, and what they returned."""
-
-SUFFIX = ".pkl"
 
 ARGUMENTS, NAMES = "rose_arguments", "rose_names"
 """Options: arguments that are no plain values, as a pickle; and the names that are no parameters (`--n_labeled`)."""
@@ -80,7 +78,7 @@ class _Call:
 
     def __call__(self, **options: object) -> object:
         place = _Place.here()
-        entry = _loaded(place.functions / f"{self._name}{SUFFIX}")
+        entry = _loaded(place.functions / f"{self._name}{PICKLE_SUFFIX}")
         args, kwargs = arguments(options)
         kwargs.update({name: _axis(axis) for name, axis in entry.axes.items()})
         given = [place.result_of(task, before) for task, before in entry.after]
@@ -207,7 +205,7 @@ class _Place:
         except Exception as error:
             why = f"what '{task}' returned cannot be handed on: {error}; write it to a file and return its path"
             data = cloudpickle.dumps(Unavailable(why))
-        name = f"{task}.{os.environ.get('ROSE_REPLICA_INDEX', '0')}{SUFFIX}"
+        name = f"{task}.{os.environ.get('ROSE_REPLICA_INDEX', '0')}{PICKLE_SUFFIX}"
         new = f".{name}.{os.getpid()}"
         with self._results(self.iteration, make=True) as directory:
             at = directory.descriptor
@@ -247,7 +245,7 @@ class _Place:
         with directory:
             present = {name for name in directory.names() if name.startswith(f"{task}.")}
             indices = sorted(int(index) for name in present if (index := name.split(".")[1]).isdecimal())
-            return [_unpickled(f"{task}.{index}{SUFFIX}", directory) for index in indices]
+            return [_unpickled(f"{task}.{index}{PICKLE_SUFFIX}", directory) for index in indices]
 
     def _printed(self, iteration: int, task: str) -> str | None:
         logs = self.run / "learners" / self.learner / "logs" / str(iteration)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import only_learners, task_environment
+from rose_cli.engine.function import PICKLE_SUFFIX
 from rose_cli.find_runs import name_of
 from rose_cli.integrity import altered, altered_lines, refusal
+from rose_cli.journal import events as e
+from rose_cli.made import Made
 from rose_cli.new_run import begin
 from rose_cli.plan.file import MOST_CAMPAIGN_BYTES
 from rose_cli.plan.model import Lineage, Plan
@@ -30,10 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState
+    from rose_cli.loop.gate import Gate, Question
+    from rose_cli.loop.session import Session
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.run_info import RunInfo
 
+
+_MOST_FUNCTION_BYTES = 1 << 30
 
 COMMAND = "verify --rerun"
 """As it is written in a hint."""
@@ -67,7 +75,11 @@ def run_again(
         second.path.mkdir(0o700)
         stack.enter_context(RunLock.acquire(second.path))
         _tell_of_start(info, plan, second)
+        if functions := _functions_of(directory):
+            Made("", functions).write(second)
         setup = begin(second, plan, _campaign_text(directory), task_environment(), "quiet")
+        if (program := _Program.of(info)) is not None:
+            setup = replace(setup, door=program)
         with setup.journal:
             result = run_session(setup)
         code = exit_code(setup.state, result, require_criterion=False)
@@ -83,6 +95,59 @@ def _tell_of_start(info: RunInfo, plan: Plan, second: RunDirectory) -> None:
     notice(f"running {learners} again, {counted(iterations, 'iteration')}, in '{where}'")
     if longer := [learner.name for learner in plan.learners if any(readers_of_max_iter(learner))]:
         notice(f"{counted(len(longer), 'learner')} may run longer than before: an expression reads max_iter")
+
+
+class _Program:
+    """In place of the Python program that decided how learners go on: its decisions, as the journal has them.
+
+    It implements `loop.door.Door` and `loop.gate.Gate`.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int], e.DecisionMade] = {}
+
+    @classmethod
+    def of(cls, info: RunInfo) -> _Program | None:
+        """None if no program has decided anything."""
+        found = cls()
+        info.read_journal(found._learn)
+        return found if found._made else None
+
+    def _learn(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, e.DecisionMade):
+            self._made[event.learner, event.iteration] = event
+        elif isinstance(event, e.LearnerReopened) and event.from_iteration is not None:
+            undone = [key for key in self._made if key[0] == event.learner and key[1] >= event.from_iteration]
+            for key in undone:
+                del self._made[key]
+
+    @property
+    def gate(self) -> Gate:
+        return self
+
+    async def decide(self, question: Question) -> e.DecisionMade:
+        place = question.learner, question.iteration
+        return self._made.get(place, e.DecisionMade(*place))
+
+    def begin(self, run: Path, position: int) -> None:
+        """Nobody reads the journal along."""
+
+    def on_record(self, record: Record) -> None:
+        """As above."""
+
+    async def follow(self, session: Session) -> None:
+        """It asks for nothing."""
+
+
+def _functions_of(directory: RunDirectory) -> dict[str, bytes]:
+    """The functions of the Python program that made the campaign; what they returned is not taken along."""
+    files: dict[str, bytes] = {}
+    with suppress(FileNotFoundError):
+        for path in sorted(directory.python.iterdir()):
+            if path.suffix == PICKLE_SUFFIX:
+                files[path.name] = read_regular(path, _MOST_FUNCTION_BYTES)
+    return files
 
 
 def _campaign_text(directory: RunDirectory) -> str:
@@ -111,8 +176,9 @@ def plan_of_rerun(info: RunInfo, names: Sequence[str]) -> Plan:
 
 
 def _bound(learner: LearnerPlan, state: RunState) -> int | None:
-    """As many iterations as before, and the one in which it failed; all, if an expression reads the number."""
+    """As many iterations as before, and one more if it did not end with the last of them; all, if an expression reads
+    the number."""
     if any(readers_of_max_iter(learner)):
         return state.bound(learner.name, learner.max_iter)
     before = state.learners[learner.name]
-    return len(before.iterations) + (1 if before.stop_reason == "failed" else 0)
+    return len(before.iterations) + (before.stop_reason in ("failed", "decided"))

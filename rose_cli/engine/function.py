@@ -25,6 +25,9 @@ RETURN_FILE, RESULTS_FILE, AXES = "ROSE_RETURN", "ROSE_RESULTS", "ROSE_AXES"
 PARAMETERS = "ROSE_PARAMETERS"
 """The variable with the parameters of the learner, as JSON."""
 
+PICKLE_SUFFIX = ".pkl"
+"""Of the functions of a Python program in a run directory, and of what they returned."""
+
 REPORT_BYTES = 1 << 16
 MOST_DEPTH = 400
 """How large and how deeply nested the JSON of a report can be."""

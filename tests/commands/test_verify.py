@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rose_cli
 from rose_cli.commands.rerun import plan_of_rerun
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.model import NotifyPlan, SlurmPlan, TrackerPlan
@@ -373,3 +376,75 @@ def test_a_rerun_neither_tracks_nor_notifies(run: Rose) -> None:
     plan = replace(info.plan, track=(TrackerPlan("mlflow", {}),), notify=NotifyPlan(command, ("finished",), 60.0))
     again = plan_of_rerun(replace(info, plan=plan), ())
     assert (again.track, again.notify) == ((), None)
+
+
+DECIDED = """\
+max_iter: 5
+tasks:
+  work: {executable: [sh, -c, 'echo "{{\\"count\\": $(( $ROSE_ITERATION + $2 ))}}"', work], options: {--add: 1}}
+stop: {metric: result.count, operator: ">", threshold: 1000}
+learners: [{name: a}, {name: b}]
+"""
+
+
+def test_a_rerun_repeats_the_decisions_of_the_program(rose: Rose) -> None:
+    def decide(state: rose_cli.Iteration) -> rose_cli.Decision | None:
+        if (state.learner, state.number) == ("b", 2):
+            return rose_cli.Decision(stop=True, message="enough of b")
+        if state.number % 2:
+            return None
+        change = rose_cli.TaskChange(options={"--add": 10 + state.result["count"]})
+        return rose_cli.Decision(tasks={"work": change})
+
+    campaign = rose_cli.load(rose.write(DECIDED))
+    run = campaign.run(decide=decide, run_dir=rose.folder / "r", output="quiet")
+    assert [learner.history[-1] for learner in run.learners.values()] == [27, 13]
+    found = verified(rose, "--rerun")["rerun"]
+    assert found["verdict"] == "same"
+    assert found["metrics"] == {"equal": 8, "close": 0, "different": 0, "missing": 0}
+    (end,) = (value for value in found["values"] if value["kind"] == "end")
+    assert (end["learner"], end["before"], end["after"]) == ("b", "decided", "decided")
+
+
+FUNCTIONS = """\
+import asyncio, os
+from rose_cli import ParallelActiveLearner, ResourceEngine
+
+learner = ParallelActiveLearner(ResourceEngine({"resource": "local.localhost", "runtime": 30}))
+known = {"scale": 3}
+
+
+@learner.simulation_task(as_executable=False)
+def simulation(*args, **kwargs):
+    return {"n": known["scale"]}
+
+
+@learner.training_task(as_executable=False)
+def training(simulated, *args, **kwargs):
+    return {"loss": simulated["n"] / 2}
+
+
+@learner.active_learn_task(as_executable=False)
+def active_learn(*args, **kwargs):
+    return {"chosen": 1}
+
+
+@learner.as_stop_criterion(metric_name="mean_squared_error_mse", threshold=0.2, as_executable=False)
+def check(*args, **kwargs):
+    return 0.3 / (1 + int(os.environ["ROSE_ITERATION"]))
+
+
+learner.teach(parallel_learners=2, max_iter=3)
+"""
+
+
+def test_a_rerun_has_the_functions_of_the_program(rose: Rose) -> None:
+    script = rose.write(FUNCTIONS, "program.py")
+    done = subprocess.run([sys.executable, script], cwd=rose.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (run,) = (each for each in (rose.folder / "rose-runs").iterdir() if not each.is_symlink())
+    run.rename(rose.folder / "r")
+    found = verified(rose, "--rerun", "--in", "second")["rerun"]
+    assert found["verdict"] == "same"
+    assert {value["match"] for value in found["values"]} == {"equal"}
+    assert not (rose.folder / "second" / "run" / "python" / "script.json").exists()

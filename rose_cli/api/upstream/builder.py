@@ -14,6 +14,7 @@ from rose_cli.api.upstream.configs import OTHERWISE, AdaptiveSchedule, LearnerCo
 from rose_cli.api.upstream.emit import emitted
 from rose_cli.api.upstream.functions import fingerprint, pickled
 from rose_cli.api.upstream.tracing import Definition, NeedsResults, Tracer, refuse_unexpected, trailing_options
+from rose_cli.engine.function import PICKLE_SUFFIX
 from rose_cli.util.dataclass import dataclass
 
 CRITERION = "criterion"
@@ -133,7 +134,7 @@ class Builder:
                 axes=dict(step.axes),
                 described=first.description if first.as_executable else {},
             )
-            self.files[f"{name}{in_task.SUFFIX}"] = pickled(stored, step.task)
+            self.files[f"{name}{PICKLE_SUFFIX}"] = pickled(stored, step.task)
             self.fingerprints[name] = fingerprint([each.function for each in functions.values()])
 
     @staticmethod
