@@ -7,6 +7,7 @@ does. `Rose.start`, other users, jobs of Slurm and tests/test_architecture.py lo
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from functools import cache
@@ -35,6 +37,7 @@ ROSE = ("cli", "view.plain", *(f"commands.{path.stem}" for path in sorted(_COMMA
 _OF_INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "COVERAGE_", "MALLOC_")
 """Variables that an interpreter reads when it starts, by how they begin."""
 _HEADER_BYTES = 8
+_START = "import sys; del sys.path[0]; from tests import preloaded; preloaded.serve(int(sys.argv[1]))"
 _REPOSITORY = str(pathlib.Path(__file__).parent.parent)
 
 
@@ -105,7 +108,7 @@ def _interpreter() -> socket.socket:
     """
     here, there = socket.socketpair()
     subprocess.Popen(
-        [sys.executable, __file__, str(there.fileno())], pass_fds=[there.fileno()], env=_environment(),
+        [sys.executable, "-c", _START, str(there.fileno())], pass_fds=[there.fileno()], env=_environment(),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     there.close()
@@ -148,8 +151,24 @@ def _fork_for_each_call(connection: socket.socket) -> None:
         connection.sendall(code.to_bytes(_HEADER_BYTES, "big", signed=True))
 
 
-if __name__ == "__main__":
-    del sys.path[0]  # tests/, in which no library is to be found
+def _end(code: int) -> None:
+    """As Python ends, but without taking every module to pieces, which would be most of what a short call costs.
+
+    Returns if something cannot be written any more: Python says so.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()  # what says something when it goes, as a process or a loop that nobody has closed
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code & 0xFF)
+
+
+def serve(descriptor: int) -> None:
+    """What the interpreter does, and in the end each of its children."""
     for library in LIBRARIES:
         __import__(library)
     for name in ROSE:
@@ -157,5 +176,13 @@ if __name__ == "__main__":
     sys.modules["rose_cli.config.load"]._build_models()
     gc.collect()
     gc.freeze()
-    _fork_for_each_call(socket.socket(fileno=int(sys.argv[1])))
-    runpy._run_module_as_main("rose_cli")  # type: ignore[attr-defined]  # what `python -m` does
+    _fork_for_each_call(socket.socket(fileno=descriptor))
+    try:
+        runpy._run_module_as_main("rose_cli")  # type: ignore[attr-defined]  # what `python -m` does
+    except SystemExit as ended:
+        code = ended.code
+    else:
+        code = None
+    if code is None or isinstance(code, int):
+        _end(code or 0)
+    sys.exit(code)
