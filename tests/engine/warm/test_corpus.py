@@ -117,7 +117,7 @@ def _parameter(case: Case) -> ParameterSet:
     return pytest.param(case, id=case.name, marks=known)
 
 
-@pytest.mark.parametrize("case", map(_parameter, CASES))
+@pytest.mark.parametrize("case", [*map(_parameter, CASES)])
 def test_a_warm_start_is_that_of_a_new_interpreter(case: Case, compared: dict[str, Compared]) -> None:
     if _lacks(case):
         pytest.skip(f"{case.needs} is not installed")
