@@ -220,7 +220,7 @@ class SessionProcess:
         try:
             yield
         except BaseException as error:
-            self.end(None if isinstance(error, KeyboardInterrupt) else "because of an error in the program")
+            self.end(_why_ended(error))
             raise
 
     def end(self, message: str | None = None) -> None:
@@ -366,6 +366,14 @@ def _lost(code: int, run: Path | None, *, gated: bool) -> SessionLostError:
     if gated:
         hint = how_to_continue(RunDirectory(run))
     return SessionLostError(f"the process of the session {how}", hint)
+
+
+def _why_ended(error: BaseException) -> str | None:
+    """What the session says of an exception that ended it; nothing of Ctrl-C, which it got itself."""
+    if isinstance(error, KeyboardInterrupt):
+        return None
+    is_exit = isinstance(error, SystemExit)  # as of a handler for the signal with which a batch system ends a job
+    return "because the program that started it exits" if is_exit else "because of an error in the program"
 
 
 def _end_with_program(connection: socket.socket, process: subprocess.Popen[bytes], program: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,12 @@ def finished(rose: Rose, count: int) -> bool:
     return journal.exists() and journal.read_text().count('"iteration_finished"') >= count
 
 
+def started_after(rose: Rose, count: int) -> bool:
+    """Whether an attempt is running that started after so many events."""
+    journal = rose.folder / f"{RUN}/journal.jsonl"
+    return journal.exists() and '"attempt_started"' in "".join(journal.read_text().splitlines(keepends=True)[count:])
+
+
 def assert_once(rose: Rose, run: str = RUN) -> None:
     """Each task has succeeded once. One that was stopped with its job may have written just before, and again later."""
     succeeded = [(event["learner"], event["iteration"]) for event in rose.events(run) if event["event"] == SUCCESS]
@@ -98,6 +105,26 @@ def test_an_array(slurm: Cluster, rose: Rose) -> None:
     seeds = {entry.split(".")[1] for run in runs for entries in done(rose, run) for entry in entries}
     assert len(seeds) == 16, "one for each learner of each run"
     assert sorted(re.findall(r"seed-\d", rose("list").out)) == [f"seed-{number}" for number in range(4)]
+
+
+def test_a_python_program(any_slurm: Cluster, rose: Rose) -> None:
+    rose.write(CAMPAIGN.replace("engine: {grace: 1}", "engine: {grace: 10}"))
+    (program,) = (block.text for block in blocks("python") if block.page == PAGE)
+    rose.write(program, "program.py")
+    script = f"#!/bin/sh\nexec {sys.executable} program.py"
+    for signals in (("--full",), ("--batch", "--signal=USR1")):
+        job = submit(any_slurm, rose, script, "-c2", "--mem=500", PYTHONPATH=os.environ.get("PYTHONPATH", ""))
+        before = len(rose.events(RUN)) if (rose.folder / RUN / "journal.jsonl").exists() else 0
+        any_slurm.until(partial(started_after, rose, before))
+        any_slurm.run("scancel", *signals, job)
+        assert any_slurm.wait(job).code == 143, any_slurm.output(job)
+        names = [event["event"] for event in rose.events(RUN)]
+        assert names[-1] == "session_ended"
+        assert "attempt_lost" not in names
+    last = submit(any_slurm, rose, script, "-c2", "--mem=500")
+    assert any_slurm.wait(last) == Ended("COMPLETED", 0), any_slurm.output(last)
+    assert_once(rose)
+    assert any_slurm.processes() == []
 
 
 def test_several_nodes(slurm: Cluster, rose: Rose) -> None:
