@@ -72,11 +72,16 @@ def _read(source: str) -> Document:
             return parse_document(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
         return read_document(Path(source))
     except CampaignError as error:
-        found = [replace(each, hint=_HINTS.get(each.code, each.hint)) for each in error.diagnostics]
+        found = [
+            replace(each, hint=_HINTS.get(each.code, each.hint), message=each.message.replace(*_KEYS))
+            for each in error.diagnostics
+        ]
         raise CampaignError(found, error.text) from error
 
 
 _PROGRAMS = {".py": "a Python program", ".ipynb": "a notebook"}
+
+_KEYS = ("'tasks' and 'learners'", "'learner' and 'simulation'")
 
 _HINTS = {
     "empty-file": "start with 'learner:'",

@@ -10,7 +10,7 @@ from rose_cli.conversion.comments import Comments
 from rose_cli.conversion.resources import common_of, lost, resources_of, submit_command, trackers_of
 from rose_cli.conversion.spec import PARALLEL, SLOTS, UNCERTAINTY, placed, read_spec
 from rose_cli.conversion.text import lines_of
-from rose_cli.conversion.words import command_of, escaped, is_parameter
+from rose_cli.conversion.words import command_of, escaped, is_parameter, stays_a_parameter
 from rose_cli.plan.metrics import standard_metric
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, Diagnostic, Severity
@@ -73,13 +73,14 @@ class Converted:
 
 def convert(document: Document, name: str) -> Converted:
     """`name` is that of the campaign. Raises CampaignError with every mistake in the workflow file."""
-    spec = read_spec(document)
+    differing: list[Diagnostic] = []
+    spec = read_spec(document, differing)
     converter = _Converter(spec, Comments(document), name)
     text = converter.text()
     mistakes = [each for each in converter.found if each.is_error]
     if mistakes:
         raise CampaignError(placed(document, mistakes), document.text)
-    warnings = (*document.warnings, *placed(document, converter.found))
+    warnings = (*document.warnings, *placed(document, [*differing, *converter.found]))
     is_elsewhere = bool(spec.remote.get("pythonpath"))
     functions = {
         (*task.path, "function"): "" if is_elsewhere else task.text for task in spec.all_tasks if task.is_function
@@ -94,6 +95,7 @@ class _Converter:
         self._comments = comments
         self._name = name
         self._used: set[str] = set()
+        self._needed: set[str] = set()
         self._declared = {name: _literal(value) for name, value in spec.parameters.items() if is_parameter(name, value)}
         self._is_reported: set[str] = set()
 
@@ -128,7 +130,7 @@ class _Converter:
         lines = lines_of("name", self._name) if self._name else []
         above = self._comments.take(("learner",))
         lines += lines_of("max_iter", self._spec.max_iter, comments=above) if self._spec.max_iter else above
-        declared = {name: _literal(value) for name, value in self._declared.items() if name in self._used}
+        declared = {name: _literal(value) for name, value in self._declared.items() if name in self._needed}
         if "learner_id" in self._used:
             declared["learner_id"] = 0
         if declared:
@@ -157,6 +159,8 @@ class _Converter:
         command, used, mistakes = command_of(task, self._spec.parameters)
         self.found += mistakes
         self._used |= used
+        values = self._spec.parameters
+        self._needed |= {name for name in used if name in values and stays_a_parameter(name, values[name])}
         return command
 
     def _called(self, slot: str, task: TaskSpec) -> dict[str, Any]:
@@ -184,6 +188,7 @@ class _Converter:
             self._lose_once(path, "give it another name", f"a parameter of a function cannot be called '{name}' here")
         elif name in self._declared:
             self._used.add(name)
+            self._needed.add(name)
         elif not name.isidentifier() or value is None or not _is_option(value):
             self._lose_once(
                 path, "write it into the function: rose passes numbers, strings, booleans and lists of them"

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rose_cli.config.load import located
 from rose_cli.config.rules import MAX_COUNT, MAX_LEARNERS, OPERATORS, is_function_reference
 from rose_cli.config.yaml.nodes import WrittenExponent
+from rose_cli.config.yaml.version_1_1 import as_in_yaml_1_1
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import CampaignError, Diagnostic, KeyPath
+from rose_cli.util.errors import CampaignError, Diagnostic, KeyPath, Severity
 from rose_cli.util.text import did_you_mean, listed, quoted, shortened
 
 if TYPE_CHECKING:
@@ -99,13 +100,28 @@ class Spec:
         yield self.stop.evaluator
 
 
-def read_spec(document: Document) -> Spec:
-    """Raises CampaignError with every mistake."""
+def read_spec(document: Document, differing: list[Diagnostic]) -> Spec:
+    """Raises CampaignError with every mistake. `differing` gets warnings of parameters that ROSE reads as other values
+    than rose would."""
     reader = _Reader(document.data)
     spec = reader.read()
     if spec is None or reader.found:
-        raise CampaignError(placed(document, reader.found), document.text)
-    return spec
+        raise CampaignError(placed(document, [*reader.found, *reader.mistakes_in_commands()]), document.text)
+    values = {
+        name: value if document.is_quoted(("parameters", name)) else _as_in_yaml_1_1(name, value, differing)
+        for name, value in spec.parameters.items()
+    }
+    return replace(spec, parameters=values)
+
+
+def _as_in_yaml_1_1(name: str, value: object, differing: list[Diagnostic]) -> object:
+    """ROSE reads YAML 1.1, where `yes` is true, `010` is 8 and `1:30` is 90."""
+    read = as_in_yaml_1_1(value) if type(value) is str else None
+    if read is None:
+        return value
+    message, hint = f"ROSE reads this as {read}, and so does the campaign", f"put it in quotes if '{value}' is meant"
+    differing.append(Diagnostic("differs", message, ("parameters", name), hint, Severity.WARNING))
+    return read
 
 
 class _Wrong(Exception):  # noqa: N818 - a signal, not an error
@@ -116,6 +132,16 @@ class _Reader:
     def __init__(self, data: object) -> None:
         self._data: dict[Any, Any] = data if isinstance(data, dict) else {}
         self.found: list[Diagnostic] = []
+        self._read: list[TaskSpec] = []
+
+    def mistakes_in_commands(self) -> Iterator[Diagnostic]:
+        """In those tasks that could be read, although the file has other mistakes."""
+        from rose_cli.conversion.words import command_of
+
+        given = self._data.get("parameters")
+        for task in self._read if given is None or isinstance(given, dict) else ():
+            if not task.is_function:
+                yield from command_of(task, given or {})[2]
 
     def read(self) -> Spec | None:
         """None if there is a mistake."""
@@ -214,7 +240,9 @@ class _Reader:
         if entry.get(unused) is not None:
             message = f"'{unused}' has no meaning in a task of the type {kind}"
             self._wrong("conflicting-keys", message, (*path, unused), "remove it, or change the type", at_key=True)
-        return TaskSpec(path, text if kind == "shell" else text.strip(), kind == "python", description)
+        read = TaskSpec(path, text if kind == "shell" else text.strip(), kind == "python", description)
+        self._read.append(read)
+        return read
 
     def _stop(self, _kind: str) -> StopSpec:
         path = ("stop_criterion",)
@@ -320,9 +348,9 @@ class _Reader:
     def _text(self, parent: Mapping[Any, Any], path: KeyPath) -> str:
         found = self._given(parent, path)
         if isinstance(found, bool) or not isinstance(found, str | int | float) or not str(found).strip():
-            self._wrong(
-                "wrong-type", _expected("a string", found), path, "write text; put quotes around it if in doubt"
-            )
+            hint = "write text; put quotes around it if in doubt"
+            shown = None if isinstance(found, str) else found
+            self._wrong("wrong-type", _expected("a string", shown), path, hint)
         return str(found)
 
     def _word(self, parent: Mapping[Any, Any], path: KeyPath, words: Sequence[str]) -> str:
@@ -350,7 +378,9 @@ class _Reader:
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value):
-            self._wrong("wrong-type", _expected("a number", found), path, "write the number alone, such as 0.01")
+            percent = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*%\s*", str(found))
+            hint = f"write {float(percent[1]) / 100:g}" if percent else "write the number alone, such as 0.01"
+            self._wrong("wrong-type", _expected("a number", found), path, hint)
         return WrittenExponent(found.strip()) if isinstance(found, str) else found
 
     # --- mistakes ----------------------------------------------------------------------------------------------------

@@ -35,10 +35,15 @@ def scalar(value: object) -> str:
     return f'"{"".join(map(_escaped, text))}"'
 
 
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
 def _escaped(character: str) -> str:
     """As in double quotes; YAML has no surrogate pairs, so that JSON's escapes would not do."""
     if character in '"\\':
         return f"\\{character}"
+    if character in _SHORT:
+        return _SHORT[character]
     return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 

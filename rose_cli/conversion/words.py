@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.config.expression.functions import FUNCTION_TABLE
+from rose_cli.config.expression.functions import SHAPES
 from rose_cli.config.expression.parser import CONSTANTS, NAMES
+from rose_cli.config.expression.references import ROOTS
 from rose_cli.config.parameters import is_parameter_name
 from rose_cli.config.placeholders import PLACEHOLDERS
 from rose_cli.util.errors import Diagnostic
@@ -25,7 +26,7 @@ INJECTED = {"iteration": "{iteration}", "learner_label": "{learner}", "learner_i
 
 def is_parameter(name: str, value: object) -> bool:
     """Whether it can be a parameter of a campaign, and reaches a command letter by letter as in ROSE."""
-    is_taken = name in (*PLACEHOLDERS, *NAMES, *CONSTANTS, *FUNCTION_TABLE, "result", "results", "previous")
+    is_taken = name in (*PLACEHOLDERS, *NAMES, *CONSTANTS, *SHAPES, *ROOTS)
     return is_parameter_name(name) and not is_taken and isinstance(value, str | int | float)
 
 
@@ -53,12 +54,15 @@ def command_of(task: TaskSpec, parameters: Mapping[str, Any]) -> tuple[str, set[
     return _TOKEN.sub(replacement, task.text), used, found
 
 
-def _filled(name: str, value: object) -> str:
-    """The placeholder, or the text that Python would put there: ROSE splits a value of several words."""
+def stays_a_parameter(name: str, value: object) -> bool:
+    """Whether a command of rose has the placeholder, and not the value itself: ROSE splits one of several words."""
     is_word = not isinstance(value, bool) and not re.search(r"[\s'\"\\]", str(value))
-    if is_parameter(name, value) and is_word and value != "":
-        return f"{{{name}}}"
-    return escaped(str(value))
+    return is_parameter(name, value) and is_word and value != ""
+
+
+def _filled(name: str, value: object) -> str:
+    """The placeholder, or the text that Python would put there."""
+    return f"{{{name}}}" if stays_a_parameter(name, value) else escaped(str(value))
 
 
 def _mistake(task: TaskSpec, match: re.Match[str], parameters: Mapping[str, Any]) -> Diagnostic:
