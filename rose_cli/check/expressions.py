@@ -5,6 +5,7 @@ Which keys a task reports, nobody knows before it has run: a key is never an err
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rose_cli.config.expression.parser import ExpressionError, MissingError
 from rose_cli.config.expression.reports import TaskReports
 from rose_cli.config.iterations import REST
 from rose_cli.config.models import TASK_SECTIONS, Iterations, TaskFields
+from rose_cli.config.replica_types import Axes
 from rose_cli.plan.model import CRITERION
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic
@@ -81,6 +83,24 @@ def check_expressions(campaign: Campaign) -> Iterator[Diagnostic]:
         if place.expression.reads and (key := (place.path, place.expression.text)) not in seen:
             seen.add(key)
             yield from _check(place, order, has_tasks=bool(campaign.tasks))  # without any, that is the mistake
+            yield from _lists(campaign, place)
+
+
+_OF_ALL_REPLICAS = re.compile(r"results\.(\w+)(?:\.\w+)+")
+
+
+def _lists(campaign: Campaign, place: _Place) -> Iterator[Diagnostic]:
+    """`value: results.predict.rmse` of a task that has several replicas whatever a learner says."""
+    found = _OF_ALL_REPLICAS.fullmatch(place.expression.text.strip())
+    task = campaign.per_learner.get(found[1]) if found is not None and place.path[-1] == "value" else None
+    if found is None or task is None or not (isinstance(task.replicas, Axes) or (task.replicas or 1) != 1):
+        return
+    if any(found[1] in learner.schedules for learner in campaign.learners) or campaign.sweep is not None:
+        return  # which may change the number
+    text = place.expression.text.strip()
+    message = f"`{text}` is a list, with an entry for each replica of '{found[1]}'; expected a number"
+    yield Diagnostic("bad-expression", message, place.path, f"write mean({text}), max({text}) or one replica: "
+                     f"results.{found[1]}[0]{text.removeprefix(f'results.{found[1]}')}")  # fmt: skip
 
 
 def _check(place: _Place, order: Order, *, has_tasks: bool) -> Iterator[Diagnostic]:

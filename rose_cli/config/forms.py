@@ -295,6 +295,8 @@ def bounded_criteria(value: object) -> object:
     hint = "for example [{metric: mse, threshold: 0.1, value: result.mse}]"
     if isinstance(value, list) and not value:
         fail("missing-key", "there is no criterion in it", hint)
+    if isinstance(value, dict):
+        hint = "start the criterion with a dash, or put it into square brackets: [{metric: ...}]"
     if value is not None and not isinstance(value, list | tuple):
         fail("wrong-type", expected("a list of criteria", value), hint)
     return bounded(value, MAX_CRITERIA, "criteria", "combine several of them into one expression")

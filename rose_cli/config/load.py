@@ -47,6 +47,7 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     names = declared_in(document.data)
     diagnostics: list[Diagnostic] = []
     removed: set[KeyPath] = set()
+    repairs: set[KeyPath] = set()
     _build_models()
     for _ in range(MAX_ROUNDS):
         try:
@@ -57,8 +58,15 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
         diagnostics += [each for each in _telling(found, invalid) if not _is_emptied(each, removed)]
         removed |= {each.path[:length] for each in found for length in range(len(each.path))}
         invalid = invalid.with_paths(path for diagnostic in found for path in _invalid_paths(diagnostic))
-        data = repaired(data, found)
+        data = repaired(data, [_wider(each, repairs) for each in found])
+        repairs |= {each.path for each in found}
     return Loaded(None, tuple(diagnostics), invalid)
+
+
+def _wider(diagnostic: Diagnostic, repairs: Collection[KeyPath]) -> Diagnostic:
+    """About what is around it, if no stand-in for the value itself was right."""
+    path = diagnostic.path
+    return replace(diagnostic, path=path[:-1], at_key=False) if path in repairs and len(path) > 1 else diagnostic
 
 
 @cache
@@ -239,7 +247,9 @@ def _replace_invalid(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa
     for part in path[:-1]:
         data = data[part]
     last = path[-1]
-    if isinstance(data, list):
+    if isinstance(data, list) and path[-2] in ("any", "all"):
+        data[int(last)] = {"metric": f"metric-{last}", "operator": "<", "threshold": 0, "executable": "{python}"}
+    elif isinstance(data, list):
         data[int(last)] = {} if path[0] == "learners" and len(path) == 2 else f"item-{last}"
     elif not isinstance(data, dict):
         return

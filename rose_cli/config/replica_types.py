@@ -121,6 +121,8 @@ def _expression(value: str, example: str) -> Expression:
     try:
         return parse(value)
     except ExpressionError as error:
+        if example == _EXAMPLE and re.fullmatch(r"[A-Za-z][\w.-]*( *, *[A-Za-z][\w.-]*)+", value.strip()):
+            fail("wrong-type", expected("a list of names", value), f"write [{value.strip()}]")
         if example == _EXAMPLE and re.fullmatch(r"[A-Za-z][\w.-]*", value.strip()):
             what = "a number, a list of names, axes or an expression"
             fail("wrong-type", expected(what, value), f"for one name write a list: [{value.strip()}]; {_EXAMPLE}")

@@ -108,6 +108,7 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
             min_iter="min_iterations min_epochs warm_up burn_in start_from_epoch min_iters after",
             range="bounds interval min_max",
         ),
+        **_table(any="or any_of one_of", all="and all_of both every"),
         **{word: f"write read: {{{word}: …}}" for word in ("regex", "json", "file")},
     },
     TaskFields: {

@@ -155,6 +155,8 @@ def _hint(path: KeyPath, given: object) -> str | None:
         return _task_hint(str(path[0]), str(path[1]), given)
     if path and path[-1] == "stop" and isinstance(given, str) and (found := CONDITION.fullmatch(given)) is not None:
         return f"write stop: {{metric: {found[1]}, operator: '{found[2]}', threshold: {found[3]}, executable: ...}}"
+    if len(path) > 1 and path[-2] in ("any", "all"):
+        return "for example {metric: mse, threshold: 0.1, value: result.mse}"
     if len(path) == 1 and path[0] in TASK_SECTIONS and isinstance(given, list):
         return "write a mapping, in the order of execution: simulation: {executable: python sim.py}"
     if path == ("files",) and isinstance(given, str):
