@@ -74,7 +74,7 @@ class Converted:
 def convert(document: Document, name: str) -> Converted:
     """`name` is that of the campaign. Raises CampaignError with every mistake in the workflow file."""
     differing: list[Diagnostic] = []
-    spec = read_spec(document, differing)
+    spec = read_spec(document, differing, lambda task, parameters: command_of(task, parameters)[2])
     converter = _Converter(spec, Comments(document), name)
     text = converter.text()
     mistakes = [each for each in converter.found if each.is_error]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from rose_cli.config.load import located
 from rose_cli.config.rules import MAX_COUNT, MAX_LEARNERS, OPERATORS, is_function_reference
@@ -19,7 +19,7 @@ from rose_cli.util.errors import CampaignError, Diagnostic, KeyPath, Severity
 from rose_cli.util.text import did_you_mean, listed, quoted, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from rose_cli.config.document import Document
 
@@ -100,13 +100,18 @@ class Spec:
         yield self.stop.evaluator
 
 
-def read_spec(document: Document, differing: list[Diagnostic]) -> Spec:
-    """Raises CampaignError with every mistake. `differing` gets warnings of parameters that ROSE reads as other values
-    than rose would."""
+MistakesIn: TypeAlias = "Callable[[TaskSpec, Mapping[str, Any]], Sequence[Diagnostic]]"
+
+
+def read_spec(document: Document, differing: list[Diagnostic], mistakes_in: MistakesIn) -> Spec:
+    """Raises CampaignError with every mistake; `mistakes_in` finds those of a command.
+
+    `differing` gets warnings of parameters that ROSE reads as other values than rose would.
+    """
     reader = _Reader(document.data)
     spec = reader.read()
     if spec is None or reader.found:
-        raise CampaignError(placed(document, [*reader.found, *reader.mistakes_in_commands()]), document.text)
+        raise CampaignError(placed(document, [*reader.found, *reader.found_in_commands(mistakes_in)]), document.text)
     values = {
         name: value if document.is_quoted(("parameters", name)) else _as_in_yaml_1_1(name, value, differing)
         for name, value in spec.parameters.items()
@@ -134,14 +139,12 @@ class _Reader:
         self.found: list[Diagnostic] = []
         self._read: list[TaskSpec] = []
 
-    def mistakes_in_commands(self) -> Iterator[Diagnostic]:
+    def found_in_commands(self, mistakes_in: MistakesIn) -> Iterator[Diagnostic]:
         """In those tasks that could be read, although the file has other mistakes."""
-        from rose_cli.conversion.words import command_of
-
         given = self._data.get("parameters")
         for task in self._read if given is None or isinstance(given, dict) else ():
             if not task.is_function:
-                yield from command_of(task, given or {})[2]
+                yield from mistakes_in(task, given or {})
 
     def read(self) -> Spec | None:
         """None if there is a mistake."""
