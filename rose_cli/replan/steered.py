@@ -45,10 +45,10 @@ from rose_cli.util.files import read_regular
 from rose_cli.util.redact import remember
 from rose_cli.util.shared import SHARED
 from rose_cli.view.edits import edit_lines, refused_lines
-from rose_cli.view.wording import short_path
+from rose_cli.view.wording import short_path, some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.campaign_file import CheckedCampaign
     from rose_cli.journal.file import JournalFile
@@ -184,6 +184,7 @@ class Steering:
         if not (comparison.edits or comparison.bounds or self._request.withdrawn):
             raise UnchangedError("nothing changes: the run has these values already", _idle_hint(self._given, learners))
         lines = edit_lines(_by_start(comparison.edits, starts), learners, place)
+        lines += list(_lines_of_begun(comparison.edits, comparison.plan, starts))
         lines += [f"{source}: withdrawn" for source in self._request.withdrawn]
         following = next_lineage(where, comparison, lineage, self._settings)
         if used:
@@ -209,10 +210,15 @@ class Steering:
             message = "nothing was applied: finished steps, or running ones, would no longer be what the plan describes"
             new = f"`rose run {shlex.quote(short_path(Path(self._where.plan.campaign_file)))}` starts a new run"
             raise RefusedError(lines, message, *([] if _is_learners(refused) else [_ways_back(run)]), new)
-        if over := [edit for edit in comparison.edits if _is_over(edit, comparison.plan, starts)]:
-            message = "nothing was applied: the setup of the campaign runs once, and has begun"
-            hint = f"`rose run {shlex.quote(short_path(Path(self._where.plan.campaign_file)))}` starts a new run"
-            raise RefusedError(edit_lines(over, learners, place), message, hint)
+        if over := _over(comparison, starts):
+            new = f"`rose run {shlex.quote(short_path(Path(self._where.plan.campaign_file)))}` starts a new run"
+            lines = edit_lines(over, learners, place)
+            if any(SHARED in edit.learners for edit in over):
+                raise RefusedError(
+                    lines, "nothing was applied: the setup of the campaign runs once, and has begun", new
+                )
+            message = "nothing was applied: tasks of 'before' run once per learner, and have run, or are running"
+            raise RefusedError(lines, message, _ways_back(run, "0"), new)
         begun = [name for name in comparison.refiled if self._where.state.learners[name].prepared]
         if begun:
             message = f"nothing was applied: the workspace of learner '{begun[0]}' has been created with other files"
@@ -226,19 +232,43 @@ class Steering:
             raise RefusedError(edit_lines(later, learners, place), message, hint)
 
 
-def _ways_back(run: str) -> str:
-    return f"`rose stop {run}`, then edit the file and `rose resume {run} --from-iteration N` reruns them"
+def _ways_back(run: str, iteration: str = "N") -> str:
+    return f"`rose stop {run}`, then edit the file and `rose resume {run} --from-iteration {iteration}` reruns them"
 
 
 def _is_learners(refused: Sequence[Edit]) -> bool:
     return any(edit.kind in ("removed", "renamed") for edit in refused)
 
 
+def _over(comparison: Comparison, starts: Mapping[str, int]) -> list[Edit]:
+    """The edits of tasks that do not run any more, unless others make the same change where it has an effect."""
+    is_over = {id(edit): _is_over(edit, comparison.plan, starts) for edit in comparison.edits}
+    effective = {edit.key for edit in comparison.edits if not is_over[id(edit)]}
+    return [edit for edit in comparison.edits if is_over[id(edit)] and edit.key not in effective]
+
+
 def _is_over(edit: Edit, plan: Plan, starts: Mapping[str, int]) -> bool:
-    """Whether it changes only a task of setup that does not run any more. A parameter may still reach others."""
-    setup = {step.task for step in plan.shared.before} if plan.shared is not None else set()
-    is_of_setup = edit.key[0] in setup and edit.key[1:2] != ("parameters",)
-    return is_of_setup and start_of(starts, SHARED, str(edit.key[0])) > 0
+    """Whether it changes only a task of `setup` or `before` that does not run any more, in no learner.
+
+    A parameter may still reach others.
+    """
+    if edit.key[1:2] == ("parameters",) or not edit.learners:
+        return False
+    return set(edit.learners) == _begun(edit, plan, starts)
+
+
+def _begun(edit: Edit, plan: Plan, starts: Mapping[str, int]) -> set[str]:
+    """The learners of an edit that have begun the task of `setup` or `before` that it changes."""
+    task, learners = edit.key[0], set(edit.learners)
+    ones = (each for each in plan.everyone if each.name in learners and any(s.task == task for s in each.before))
+    return {each.name for each in ones if start_of(starts, each.name, task) > 0}
+
+
+def _lines_of_begun(edits: Iterable[Edit], plan: Plan, starts: Mapping[str, int]) -> Iterator[str]:
+    """That learners have begun a task of `before`, and keep what it was, while others get something else."""
+    for edit in edits:
+        if begun := sorted(_begun(edit, plan, starts)):
+            yield f"  not in {some(begun)}, where '{edit.key[0]}' has run or is running: it runs once"
 
 
 def _is_of_session(edit: Edit) -> bool:

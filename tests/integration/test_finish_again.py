@@ -137,3 +137,41 @@ def test_a_learner_that_was_tried_again_and_failed_again_may_have_left_other_fil
     assert rose("run", "campaign.yaml", "--run-dir", "run").code == 1
     assert rose("resume", "run").code == 1
     assert log(rose) == ONCE * 2
+
+
+# --- rose set, of what has run once ----------------------------------------------------------------------------------
+
+PREPARED = """
+    before: {boot: {executable: "sh boot.sh", options: {--x: 1}}}
+    tasks: {sim: {executable: 'true'}}
+    max_iter: 1
+    learners: [{name: a}, {name: b}]
+    """
+
+
+def boots(rose: Rose, learner: str) -> list[str]:
+    return (rose.folder / f"run/learners/{learner}/workspace/log").read_text().splitlines()
+
+
+def test_what_every_learner_has_run_before_its_first_iteration_cannot_be_set(rose: Rose) -> None:
+    rose.write("echo $@ >> log\n", "boot.sh")
+    rose.write(PREPARED)
+    assert rose("run", "campaign.yaml", "--run-dir", "run").code == 0
+    before = (rose.folder / "run/plan.json").read_bytes()
+    called = rose("set", "run", "boot.--x=2")
+    assert called.code == 2
+    assert "tasks of 'before' run once per learner, and have run" in called.err
+    assert "--from-iteration 0" in called.err
+    assert (rose.folder / "run/plan.json").read_bytes() == before
+
+
+def test_what_only_some_have_run_can_be_set_for_the_others(rose: Rose) -> None:
+    rose.write("echo $@ >> log\ntest $ROSE_LEARNER = a || test -e ../../../../go\n", "boot.sh")
+    rose.write(PREPARED)
+    assert rose("run", "campaign.yaml", "--run-dir", "run").code == 1
+    assert rose("set", "run", "--learner", "a", "boot.--x=2").code == 2
+    called = rose("set", "run", "boot.--x=2")
+    assert (called.code, "not in a, where 'boot' has run or is running" in called.out + called.err) == (0, True)
+    (rose.folder / "go").touch()
+    assert rose("resume", "run").code == 0
+    assert (boots(rose, "a"), boots(rose, "b")) == (["--x 1"], ["--x 1", "--x 2"])
