@@ -62,7 +62,7 @@ class _Killer(Killer):
         kind, name = self._seed.choice(self.kinds), run_id(run)
         children = _children(session.process.pid)
         if kind == "task" or (not children and kind != "program"):
-            return self._strike_task(session, run, name)
+            return self._strike_task(session, name)
         self._left -= 1
         self.report.count(f"x {kind}")
         if kind == "program":
@@ -82,14 +82,11 @@ class _Killer(Killer):
         self.report.expect(code in (0, 1, _LOST), f"{run.name}: the program of a killed session ended with {code}")
         return True
 
-    def _strike_task(self, session: Session, run: Path, name: str | None) -> bool:
-        tasks = set(self._tasks(session, name)) - set(_children(session.process.pid))
-        if tasks:
-            kill(self._seed.choice(sorted(tasks)))
+    def _strike_task(self, session: Session, name: str | None) -> bool:
+        if tasks := self._tasks(session, name):
+            kill(self._seed.choice(tasks))
             self._left -= 1
             self.report.count("x task")
-        elif session.ended_within(0) is None and not events_of(run):
-            time.sleep(0.01)
         return False
 
 

@@ -142,11 +142,13 @@ class _Killer(Killer):
                 break
         self.report.expect(code == 0, f"{run.name}: the very last session ended with {code}")
         events = events_of(run)
-        self.report.findings += [f"{run.name}: {what}" for what in (*self._lost(events), *self._wrong(run, events))]
+        self.report.findings += [
+            f"{run.name}: {what}" for what in (*self._lost(run, events), *self._wrong(run, events))
+        ]
         judge_marks(self.report, run)
         self._asked = []
 
-    def _lost(self, events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _lost(self, run: Path, events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         """Changes that somebody was told of and that are not there, and such that nobody has asked for."""
         changes = [event for event in events if event["event"] == "plan_changed"]
         applied = [asked for asked in self._asked if any(map(asked.is_in, changes))]
@@ -154,6 +156,8 @@ class _Killer(Killer):
         for asked in self._asked:
             if asked.process.returncode == 0 and asked not in applied:
                 yield f"{asked.words} was said to be applied, and is not: {changes}"
+        if pending := sorted(path.name for path in run.glob("requests/*") if path.suffix != ".answer"):
+            yield f"nobody has answered {pending}"
         if len(changes) > len(applied):
             yield f"{len(changes)} changes, of {len(applied)} that were asked for"
 
