@@ -175,6 +175,8 @@ def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     if standard is None and stop.operator is None:
         near = nearest_metric(metric)
         hint = f"set operator: to one of {_OPERATORS}, in quotes"
+        if stop.threshold is None and stop.patience is None:
+            hint = "say what is better, although it is only watched: operator: '<' if less is, '>' if more is"
         if near:
             hint = f"did you mean '{near}'? a custom metric needs an operator: {_OPERATORS}"
         yield Diagnostic(

@@ -67,6 +67,7 @@ UNKNOWABLE = {
     "preload-on-a-pilot": "only warnings",
     "preload-on-slurm": "only warnings",
     "programs": "programs that are missing",
+    "prune-by-a-metric-that-is-not-there": "names that are compared with each other",
     "ranges-and-thresholds": "numbers that are compared with each other",
     "reports-that-are-never-there": "the order of tasks",
     "resources": "numbers that are compared with each other",
