@@ -124,6 +124,14 @@ def test_several_nodes_are_more_than_the_local_engine_uses(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("kind", ["local", "slurm"])
+def test_of_a_heterogeneous_job_the_first_part_is_used(tmp_path: Path, kind: str) -> None:
+    environment = {**ON_NODES, "SLURM_JOB_NODELIST": "n1", "SLURM_HET_SIZE": "2"}
+    text = TASK.replace("{max_iter", f"{{engine: {kind}, max_iter") % "'true'"
+    words = ["Slurm job 4 has 2 heterogeneous parts: rose uses the nodes of the first one, n1"]
+    assert warnings(tmp_path, environment, KnownEnd(math.inf), text) == words
+
+
 @pytest.mark.parametrize(
     "words", ["srun -n1 prog", "/usr/bin/srun prog", "{executable: 'cd x && srun prog', shell: true}"]
 )

@@ -93,3 +93,14 @@ def test_a_step_of_which_nothing_is_alive_is_not_waited_for(
     assert has_ghosts(own, "7"), "its cores stay busy"
     assert not has_ghosts(own, "8")
     assert not has_ghosts(str(gate), "7")
+
+
+def test_in_a_heterogeneous_job_a_node_is_searched_as_part_of_its_first_component() -> None:
+    def component(**environment: str) -> list[str]:
+        words = steps.sweep_words("7", "n1", "tag", exact=True, environment=environment)
+        return [word for word in words if word.startswith("--het-group")]
+
+    assert component(SLURM_JOB_ID="7", SLURM_HET_SIZE="2") == ["--het-group=0"]
+    assert component(SLURM_JOB_ID="8", SLURM_HET_SIZE="2") == [], "of another job, nothing is known here"
+    assert component(SLURM_JOB_ID="7") == []
+    assert component(SLURM_JOB_ID="7", SLURM_HET_SIZE="x") == []
