@@ -21,7 +21,7 @@ from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.config.expression.references import Read
     from rose_cli.config.models import Campaign, Learner
@@ -183,7 +183,7 @@ def _never_there(place: _Place, order: Order) -> tuple[MissingError, str | None]
     for value in _SAMPLES:
         scope = {"i": 0, "improved": "", "reports": _Sample(there, value)}
         try:
-            if place.guard is not None and not place.guard.evaluate(scope):
+            if place.guard is not None and not _lets_run(place.guard, scope):
                 return None
             place.expression.evaluate(scope)
         except MissingError as error:
@@ -193,6 +193,14 @@ def _never_there(place: _Place, order: Order) -> tuple[MissingError, str | None]
         else:
             return None
     return first
+
+
+def _lets_run(guard: Expression, scope: Mapping[str, Any]) -> bool:
+    """What is wrong with the condition itself is told there."""
+    try:
+        return bool(guard.evaluate(scope))
+    except ExpressionError:
+        return True
 
 
 def _explained(error: MissingError, place: _Place, there: Sequence[str]) -> tuple[MissingError, str | None] | None:
