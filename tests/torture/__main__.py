@@ -41,9 +41,9 @@ def attacks(kills: int) -> dict[str, Attack]:
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
         "warm-kills": lambda folder, seed: kill_again_and_again(folder, seed, kills, WARM),
-        "decided-kills": lambda folder, seed: kill_who_decides(folder, seed, kills),
-        "pruned-kills": lambda folder, seed: kill_a_race(folder, seed, kills),
-        "steered-kills": lambda folder, seed: steer_and_kill(folder, seed, kills),
+        "decided-kills": lambda folder, seed: kill_who_decides(folder, seed, max(1, kills // 4)),
+        "pruned-kills": lambda folder, seed: kill_a_race(folder, seed, max(1, kills // 4)),
+        "steered-kills": lambda folder, seed: steer_and_kill(folder, seed, max(1, kills // 4)),
         "warm-job-end": lambda folder, seed: end_jobs(folder, seed, 30, WARM),
         "job-end": lambda folder, seed: end_jobs(folder, seed, 60),
         "journal": open_every_fault,
