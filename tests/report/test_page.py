@@ -644,6 +644,13 @@ def test_paper_is_light_and_shows_all(reader: Reader, tmp_path: Path) -> None:
     assert (tmp_path / "page.pdf").stat().st_size > 20_000
 
 
+def test_paper_has_the_colours_that_a_legend_explains(reader: Reader) -> None:
+    """Browsers leave out backgrounds in print."""
+    adjusted = js("[...document.querySelectorAll('.legend .key')].map((key) => getComputedStyle(key).printColorAdjust)")
+    (printed,) = reader.visit(forged(forged_run()), ["media", {"media": "print"}], adjusted)
+    assert set(printed) == {"exact"}
+
+
 def test_a_page_without_scripts_says_what_to_do(reader: Reader) -> None:
     file = reader.folder / "plain.html"
     file.write_text(html.html_page(forged(forged_run())), encoding="utf-8")
