@@ -134,7 +134,9 @@ class Timeline:
         self.outcome.append(RUNNING)
         self.start.append(record.time)
         self.end.append(float("nan"))
-        self.waited.append(max(0.0, step.clock.waiting - waited))
+        # a finish has waited for the learners, not for cores
+        is_finish = event.learner == SHARED and event.iteration > 0
+        self.waited.append(0.0 if is_finish else max(0.0, step.clock.waiting - waited))
         self._use(record.time, cores)
 
     def _cores(self, event: e.AttemptStarted) -> int:

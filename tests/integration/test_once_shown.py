@@ -78,6 +78,8 @@ def test_a_report_has_a_row_and_counts_its_attempts(ended: Rose) -> None:
     )
     bars = [run.tasks.names[task] for task, learner in zip(run.tasks.task, run.tasks.learner, strict=True) if learner]
     assert sorted(bars) == ["check", "last", "pool", "pool", "table"], "behind the only learner"
+    waited = {run.tasks.names[task]: run.tasks.waited[at] for at, task in enumerate(run.tasks.task)}
+    assert (waited["table"], waited["last"]) == (0, 0), "a finish waits for learners, not for cores"
     assert ended("report", "r", "-o", "r.md").code == 0
     text = (ended.folder / "r.md").read_text()
     assert "| once per campaign |" in text

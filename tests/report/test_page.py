@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rose_cli.report import html
+from rose_cli.report.data import Part
 from tests.conftest import REPOSITORY
 from tests.others import browser, node_module, other_python
 from tests.report.forged import forged, forged_run, left_out
@@ -472,8 +473,9 @@ def test_names_of_a_sweep_are_told_apart_in_the_timeline(reader: Reader) -> None
     learners = tuple(
         replace(each, name=name, index=i) for i, (each, name) in enumerate(zip(run.learners, names, strict=True))
     )
-    (labels,) = reader.visit(forged(replace(run, learners=learners)), of_chart("timeline", Y_LABELS))
-    assert [label for label in labels if label] == ["0.1,16", "0.1,32", "0.01,16", "0.01,32"]
+    once = (Part("setup", "done", None, ("pool",), 1.0, 1.0, 1.0, {}),)
+    (labels,) = reader.visit(forged(replace(run, learners=learners, once=once)), of_chart("timeline", Y_LABELS))
+    assert [label for label in labels if label] == ["campaign", "0.1,16", "0.1,32", "0.01,16", "0.01,32"]
 
 
 def test_the_timeline_tells_of_tasks_cores_sessions_and_what_went_wrong(reader: Reader) -> None:

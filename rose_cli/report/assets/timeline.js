@@ -84,13 +84,14 @@ class Timeline extends Chart {
     const used = run.cores, most = Math.max(1, ...used.peak, ...used.capacity.map((each) => each.cores ?? 0));
     const visible = rowHeight * (100 / ((this.window.y?.[1] ?? 100) - (this.window.y?.[0] ?? 0)));
     const every = Math.max(1, Math.ceil(13 / visible));
-    const names = shortNames(rows.map((row) => row.name), isNarrow ? 11 : 20);
+    const learners = rows.filter((row) => row.index >= 0);
+    const short = new Map(shortNames(learners.map((row) => row.name), isNarrow ? 11 : 20).map((name, at) => [learners[at], name]));
     const labelled = rows.map((_, row) => row).filter((row) => row % every === 0 && visible >= 4);
     return {
       grid: [{ left, right: 14, top: 26, height }, { left, right: 14, top: height + 26 + 44, height: CORES_HEIGHT }],
       xAxis: [time(0), time(1)],
       yAxis: [
-        { ...axis, type: "value", gridIndex: 0, min: 0, max: rows.length, inverse: true, axisLine: { show: false }, splitLine: { show: false }, axisTick: { show: false, customValues: labelled.map((row) => row + 0.5) }, axisLabel: { ...axis.axisLabel, hideOverlap: false, customValues: labelled.map((row) => row + 0.5), width: left - 14, overflow: "truncate", formatter: (place) => names[Math.floor(place)] ?? "" } },
+        { ...axis, type: "value", gridIndex: 0, min: 0, max: rows.length, inverse: true, axisLine: { show: false }, splitLine: { show: false }, axisTick: { show: false, customValues: labelled.map((row) => row + 0.5) }, axisLabel: { ...axis.axisLabel, hideOverlap: false, customValues: labelled.map((row) => row + 0.5), width: left - 14, overflow: "truncate", formatter: (place) => short.get(rows[Math.floor(place)]) ?? rows[Math.floor(place)]?.name ?? "" } },
         { ...axis, type: "value", gridIndex: 1, min: 0, max: most * 1.06, minInterval: 1, splitNumber: 3, name: "cores in use", nameLocation: "end", nameGap: 10, nameTextStyle: { ...axis.nameTextStyle, align: "right", padding: [0, 6, 0, 0] }, axisLine: { show: false }, axisTick: { show: false }, splitLine: { lineStyle: { color: rule } }, axisLabel: { ...axis.axisLabel, showMaxLabel: false } },
       ],
       ...this.zoomOptions([{ axis: "x", index: [0, 1] }, { axis: "y", index: 0 }]),
