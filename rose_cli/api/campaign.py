@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,29 +13,41 @@ from rose_cli.api.html import campaign_html
 from rose_cli.api.messages import NewRun
 from rose_cli.api.results import Learner
 from rose_cli.api.running import RunningRun, child_output
-from rose_cli.api.settings import settings_of
+from rose_cli.api.settings import campaign_text, settings_of
+from rose_cli.api.upstream.scripts import program_stem, script_name
 from rose_cli.campaign_file import check_campaign, parse_setting, task_environment
+from rose_cli.made import Made
+from rose_cli.runs.changes import PROGRAM
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, UsageError, check_known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rose_cli.api.running import Decide, Run
     from rose_cli.api.runs import PathLike
+    from rose_cli.campaign_file import CheckedCampaign
     from rose_cli.plan.model import Plan
     from rose_cli.util.errors import Diagnostic
     from rose_cli.view.screen import Output
 
 
 class Campaign:
-    """A campaign file without errors. `problems` holds its warnings."""
+    """A campaign without errors. `problems` holds its warnings; `path` is its file.
 
-    def __init__(self, path: Path, settings: tuple[str, ...], plan: Plan, problems: tuple[Diagnostic, ...]) -> None:
+    Of a campaign that the program has made, `path` has no file, and `text` is what a file would contain.
+    """
+
+    def __init__(
+        self, path: Path, settings: tuple[str, ...], plan: Plan, problems: tuple[Diagnostic, ...], text: str | None
+    ) -> None:
         self.path = path
         self.plan = plan
         self.problems = problems
+        self.text = text
         self._settings = settings
-        self._digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        is_file = text is None and path.is_file()
+        self._digest = hashlib.sha256(path.read_bytes()).hexdigest() if is_file else None
 
     @property
     def name(self) -> str:
@@ -85,7 +99,7 @@ class Campaign:
                 check_known("learner", name, [plan.name for plan in self.plan.learners])
         job = NewRun(
             self.path, self._settings, tuple(learners), None if run_dir is None else Path(run_dir).absolute(),
-            child_output(output), self._digest,
+            child_output(output), self._digest, self.text,
         )  # fmt: skip
         return RunningRun(job, decide, output)
 
@@ -98,26 +112,68 @@ class Campaign:
         return campaign_html(self.name, self.learners, self.problems)
 
 
-def load(file: PathLike, *, set: Mapping[str, Any] | None = None) -> Campaign:  # noqa: A002 - as on the command line
+def load(
+    file: PathLike | Mapping[str, Any],
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 - as on the command line
+    name: str | None = None,
+) -> Campaign:
     """Load and check a campaign file. `set`: values that override those of the file, by their paths.
 
         campaign = rose_cli.load("campaign.yaml", set={"max_iter": 3, "training.--learning_rate": 0.01})
 
-    Raises CampaignError with all errors of the file, UsageError if there is none.
+    Or check a campaign that the program has made: a dictionary with what a file would contain, and the `name` of the
+    campaign, by default that of the program. Files are relative to the working directory.
+
+    Raises CampaignError with all errors of the campaign, UsageError if there is no such file.
     """
     with explaining():
-        path, settings = _located(file), settings_of(set or {})
-        checked = check_campaign(path, task_environment(), [parse_setting(text) for text in settings])
+        settings = settings_of(set or {})
+        source = _source(file, name)
+        checked = source.checked(settings)
         if checked.plan is None:
             raise CampaignError(checked.diagnostics, checked.text)
-    return Campaign(path.absolute(), settings, checked.plan, checked.diagnostics)
+    return Campaign(source.path.absolute(), settings, checked.plan, checked.diagnostics, source.text)
 
 
-def problems(file: PathLike, *, set: Mapping[str, Any] | None = None) -> tuple[Diagnostic, ...]:  # noqa: A002
-    """All errors and warnings of a campaign file, as `rose validate` finds them."""
+def problems(
+    file: PathLike | Mapping[str, Any],
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002
+) -> tuple[Diagnostic, ...]:
+    """All errors and warnings of a campaign file, or of a dictionary, as `rose validate` finds them."""
     with explaining():
-        settings = [parse_setting(text) for text in settings_of(set or {})]
-        return check_campaign(_located(file), task_environment(), settings).diagnostics
+        return _source(file, None).checked(settings_of(set or {})).diagnostics
+
+
+_MADE = "the dictionary, as YAML"
+"""In place of the name of a file, where an error is shown."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a campaign comes from. `text`: what the program has made; then `path` stands for the program."""
+
+    path: Path
+    text: str | None = None
+
+    def checked(self, settings: Sequence[str]) -> CheckedCampaign:
+        parsed = [parse_setting(text) for text in settings]
+        if self.text is None:
+            return check_campaign(self.path, task_environment(), parsed)
+        with Made(self.text).as_file(self.path) as file:
+            found = check_campaign(file, task_environment(), parsed, at=self.path)
+        named = [replace(each, file=_MADE) if each.file == str(file) else each for each in found.diagnostics]
+        return replace(found, diagnostics=tuple(named))
+
+
+def _source(file: PathLike | Mapping[str, Any], name: str | None) -> _Source:
+    if isinstance(file, Mapping):
+        path = Path.cwd() / f"{name or program_stem()}{PROGRAM}"
+        return _Source(path, campaign_text(file, f"made by {script_name()}"))
+    if name is not None:
+        raise UsageError("`name` is for a campaign that the program has made", "a file has its name already")
+    return _Source(_located(file))
 
 
 def _located(file: PathLike) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from rose_cli.check.functions import problems_with_options
 from rose_cli.config.parameters import declared, declared_axes_are
 from rose_cli.config.placeholders import placeholder_errors
 from rose_cli.config.rules import is_option_name
@@ -16,6 +17,7 @@ from rose_cli.util.errors import UsageError, check_known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from rose_cli.plan.model import LearnerPlan, StepPlan
 
@@ -54,8 +56,13 @@ class Decision:
     message: str | None = None
 
 
-def decision_made(question: Question, decision: Decision | None, learner: LearnerPlan) -> DecisionMade:
-    """The event of a decision; None: go on as before. Raises UsageError if it does not fit the learner."""
+def decision_made(
+    question: Question, decision: Decision | None, learner: LearnerPlan, campaign_dir: Path
+) -> DecisionMade:
+    """The event of a decision; None: go on as before. Raises UsageError if it does not fit the learner.
+
+    `campaign_dir`: where the modules of functions are.
+    """
     decision = decision or Decision()
     if not isinstance(decision, Decision):
         raise UsageError(f"a decision cannot be {decision!r:.60}", "return a rose_cli.Decision, or None to go on")
@@ -71,6 +78,8 @@ def decision_made(question: Question, decision: Decision | None, learner: Learne
     changes = {task: _as_json(task, change) for task, change in decision.tasks.items()}
     for step in learner.all_steps:
         _check_change(step, changes.get(step.task, {}))
+        if step.task in changes:
+            _check_function(step, changes[step.task].get("options", {}), question.iteration + 1, campaign_dir)
     return DecisionMade(question.learner, question.iteration, _truth(decision.stop), decision.message, changes)
 
 
@@ -96,6 +105,16 @@ def _check_change(step: StepPlan, change: Mapping[str, Any]) -> None:
                 raise UsageError(f"{text!r:.60} for task '{step.task}': {error.message}", *filter(None, [error.hint]))
     planned = {name for each in (command, *step.at.values()) for name in each.options}
     _check_names(step.task, options, planned)
+
+
+def _check_function(step: StepPlan, changed: Mapping[str, Any], iteration: int, campaign_dir: Path) -> None:
+    """Raises UsageError if the function of a task has no such parameters, or lacks one, as far as reading it tells."""
+    command = step.command(iteration)
+    kept = {name: value for name, value in command.options.items() if changed.get(name, value) is not None}
+    options = {**kept, **{name: value for name, value in changed.items() if value is not None}}
+    for each in problems_with_options(command, options, campaign_dir):
+        message = f"a decision cannot change task '{step.task}' in this way: {each.message}"
+        raise UsageError(message, *filter(None, [each.hint]))
 
 
 def _check_names(task: str, options: Mapping[str, Any], planned: set[str]) -> None:

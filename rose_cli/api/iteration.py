@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rose_cli.api.process import Message, SessionProcess
     from rose_cli.journal.codec import Record
     from rose_cli.journal.iterations import IterationState
-    from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.journal.state import RunState
     from rose_cli.loop.gate import Question
     from rose_cli.plan.model import LearnerPlan
 
@@ -29,9 +29,10 @@ class Iteration:
     """An iteration whose tasks have finished. Numbers count from 0.
 
     `value`: of the metric `metric`; None if there is no criterion, or it gave none. `best`: the best value of the
-    learner so far, and `history` all of them. `metrics`: the values of further criteria, by metric. `options` are those
-    that the tasks got, by task; `results` what they reported, by task, one entry for each replica that reported
-    anything. `stopped`: why the learner stopped after it, if it did: criterion_met, max_iter, decided, …
+    learner so far, and `history` all of them up to this iteration. `metrics`: the values of further criteria, by
+    metric. `options` are those that the tasks got, by task; `results` what they reported, by task, one entry for each
+    replica that reported anything. `stopped`: why the learner stopped after it, if it did: criterion_met, max_iter,
+    decided, …
     """
 
     learner: str
@@ -45,7 +46,7 @@ class Iteration:
     metrics: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     results: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    history: Sequence[float | None] = ()
+    history: Sequence[float | None] = field(default_factory=tuple)
     stopped: str | None = None
 
     @property
@@ -55,9 +56,60 @@ class Iteration:
             key: value for reports in self.results.values() for one in reversed(reports) for key, value in one.items()
         }
 
+    if not TYPE_CHECKING:  # else every name would be one
 
-def iteration_asked_about(question: Question, state: LearnerState) -> Iteration:
-    """What a program sees that has to decide."""
+        def __getattr__(self, name: str) -> tuple[float | None, ...]:
+            """`history`, if it is part of one that iterations share: who keeps them all keeps it once."""
+            if name == "history" and "_past" in vars(self):
+                return vars(self)["_past"].values
+            raise AttributeError(f"'Iteration' object has no attribute '{name}'")
+
+
+@dataclass(frozen=True)
+class Past:
+    """The beginning of a list that only grows."""
+
+    grown: list[float | None]
+    length: int
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        return tuple(self.grown[: self.length])
+
+
+class Pasts:
+    """The histories of learners, as long as somebody reads them."""
+
+    def __init__(self) -> None:
+        self._grown: dict[str, list[float | None]] = {}
+
+    def of(self, learner: str, before: Sequence[float | None], value: float | None) -> Past:
+        """`before`: the values of the iterations before, of which only those are read that are not known yet."""
+        grown, number = self._grown.setdefault(learner, []), len(before)
+        if len(grown) > number and not _is_same(grown[number:], value):
+            self._grown[learner] = grown = grown[:number]  # it was sent back
+        if len(grown) <= number:
+            grown += [*before[len(grown) :], value]
+        return Past(grown, number + 1)
+
+    def forget(self, learner: str) -> None:
+        """It has been sent back, perhaps to an iteration before those that were read."""
+        self._grown.pop(learner, None)
+
+
+def _is_same(values: Sequence[float | None], value: float | None) -> bool:
+    return repr(list(values)) == repr([value])  # nan is nan
+
+
+def with_past(iteration: Iteration, past: Past) -> Iteration:
+    """The iteration with this history, which it shares."""
+    vars(iteration).pop("history")
+    vars(iteration)["_past"] = past
+    return iteration
+
+
+def iteration_asked_about(question: Question) -> Iteration:
+    """What a program sees that has to decide, without the history."""
     return Iteration(
         question.learner,
         question.index,
@@ -70,13 +122,14 @@ def iteration_asked_about(question: Question, state: LearnerState) -> Iteration:
         question.metrics,
         question.options,
         question.reports,
-        (*state.history, question.value),
     )
 
 
-def finished_iteration(plan: LearnerPlan, state: LearnerState, found: IterationState, bound: int | None) -> Iteration:
-    """One that has finished; `bound`: the learner's `max_iter`."""
-    criterion, history = plan.criterion, state.history[: found.number + 1]
+def finished_iteration(
+    plan: LearnerPlan, history: Sequence[float | None], found: IterationState, bound: int | None
+) -> Iteration:
+    """One that has finished, without `history`; `bound`: the learner's `max_iter`."""
+    criterion = plan.criterion
     results: dict[str, list[Mapping[str, Any]]] = {}
     for (task, _), report in sorted(found.reports.items(), key=lambda entry: entry[0][1]):
         results.setdefault(task, []).append(report)
@@ -93,7 +146,6 @@ def finished_iteration(plan: LearnerPlan, state: LearnerState, found: IterationS
         found.metrics,
         found.options,
         {task: results[task] for task in [*order, *(results.keys() - set(order))]},
-        tuple(history),
     )
 
 
@@ -104,6 +156,7 @@ class Following(Reading):
 
     def __init__(self, process: SessionProcess, *, questions: bool = False) -> None:
         super().__init__(process, from_start=True, questions=questions)
+        self._pasts = Pasts()
 
     def take(self) -> Iterator[Message]:
         for message in super().take():
@@ -112,6 +165,8 @@ class Following(Reading):
             elif isinstance(message, Recorded) and self.state is not None:
                 if isinstance(message.record.event, e.PlanChanged):
                     self._expect_again(message.record, message.record.event.change)
+                if isinstance(message.record.event, e.LearnerReopened):
+                    self._pasts.forget(message.record.event.learner)
                 self.state.apply(message.record)
             yield message
 
@@ -133,7 +188,9 @@ class Following(Reading):
 
     def asked(self, message: Asked) -> Iteration:
         assert self.state is not None  # noqa: S101
-        return iteration_asked_about(message.question, self.state.learners[message.question.learner])
+        question = message.question
+        past = self._pasts.of(question.learner, self.state.learners[question.learner].history, question.value)
+        return with_past(iteration_asked_about(question), past)
 
     def finished(self, record: Record) -> Iteration | None:
         """The iteration that a record finishes, if it finishes one."""
@@ -141,7 +198,9 @@ class Following(Reading):
         if state is None or not isinstance(event, e.IterationFinished) or event.learner not in state.learners:
             return None
         learner, plan = state.learners[event.learner], self.process.learner(event.learner)
-        return finished_iteration(plan, learner, learner.iterations[-1], state.bound(plan.name, plan.max_iter))
+        found, history = learner.iterations[-1], learner.history
+        iteration = finished_iteration(plan, history, found, state.bound(plan.name, plan.max_iter))
+        return with_past(iteration, self._pasts.of(plan.name, history[: found.number], found.value))
 
 
 class Iterations(Following):

@@ -187,7 +187,8 @@ class SessionProcess:
     def decide(self, question: Question, decision: Decision | None) -> None:
         """Answer a question. Raises UsageError if the decision does not fit the learner; then none is made."""
         with explaining():
-            made = decision_made(question, decision, self.learner(question.learner))
+            plan = self.learner(question.learner)
+            made = decision_made(question, decision, plan, Path(self.plan.campaign_dir))
         self._send({"decision": to_json(made)})
 
     def stop(self, message: str | None = None) -> None:

@@ -38,6 +38,11 @@ def child_output(output: Output) -> Output:
     return "quiet" if output == "auto" and in_notebook() else output
 
 
+def page_of(process: SessionProcess) -> str | None:
+    """The table of its run as HTML, once that has begun."""
+    return None if process.directory is None else Run(process.directory)._repr_html_()
+
+
 def _check_given(job: Job, decide: object, output: str) -> None:
     """Raises UsageError before anything runs."""
     with explaining():
@@ -118,6 +123,24 @@ class Run(RunReader):
         )  # fmt: skip
         return RunningRun(job, decide, output)
 
+    def set(self, values: Mapping[str, Any], *, learners: Sequence[str] = (), trust: bool = False) -> tuple[str, ...]:
+        """Change values of the run, going or not, by their paths; `learners`: for these only. As `rose set`.
+
+            run.set({"training.--learning_rate": 0.001, "stop.threshold": 0.05})
+
+        Returns what has changed, one line for each value, and nothing if the run has these values already. Each learner
+        has them from its next iteration on. Raises CampaignError for values that cannot be, and UsageError for those
+        that would falsify what has finished; then nothing is applied.
+        """
+        from rose_cli.commands.steer import values_set
+        from rose_cli.replan.steered import RefusedError
+
+        with explaining():
+            try:
+                return values_set(self.path, settings_of(values), tuple(learners), trust=trust)
+            except RefusedError as error:
+                raise UsageError("\n".join([error.message, *error.lines]), *error.hints) from None
+
 
 def open_run(path: PathLike) -> Run:
     """The run in a directory. Raises RunDirectoryError if there is none."""
@@ -190,6 +213,10 @@ class RunningRun:
             check_known("learner", learner, self.run.learners)
         send_request(self._process.run_directory.requests, StopRequest(learner))
 
+    def set(self, values: Mapping[str, Any], *, learners: Sequence[str] = ()) -> tuple[str, ...]:
+        """Change values while the run is going, as `Run.set`; waits, less than a second, until that is applied."""
+        return self.run.set(values, learners=learners)
+
     def kill(self) -> None:
         """Stop the run, and kill its tasks immediately."""
         self._process.kill()
@@ -250,8 +277,7 @@ class RunningRun:
         Display(self._process, self._page).follow_in_background()
 
     def _page(self) -> str | None:
-        directory = self._process.directory
-        return None if directory is None else Run(directory)._repr_html_()
+        return page_of(self._process)
 
     # --- decisions ---
 

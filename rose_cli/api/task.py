@@ -281,9 +281,12 @@ def _own_environment() -> dict[str, str]:
 
 
 def _number(value: object, task: str) -> object:
-    """The number that a criterion returned or printed. Raises ReturnError if there is none."""
+    """The number that a criterion returned or printed; of a truth value 1 or 0, as upstream. Raises ReturnError."""
     if isinstance(value, dict) and "metric_value" in value:
         value = value["metric_value"]
+    truth = value.item() if hasattr(value, "item") and not getattr(value, "shape", ()) else value
+    if isinstance(truth, bool):
+        return int(truth)
     if isinstance(value, str):
         lines = value.splitlines() or [""]
         with suppress(ValueError):

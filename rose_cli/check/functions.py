@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rose_cli.check.origin import Layer
     from rose_cli.config.models import TaskFields
     from rose_cli.plan.context import CheckContext
-    from rose_cli.plan.model import CommandPlan
+    from rose_cli.plan.model import CommandPlan, OptionValue
 
 _MOST_NAMED = 6
 
@@ -190,6 +190,25 @@ def _parameters(given: ast.arguments) -> _Parameters:
     return _Parameters((*by_name, *keyword), tuple(needed), tuple(positional), given.kwarg is not None)
 
 
+def problems_with_options(
+    command: CommandPlan, options: Mapping[str, OptionValue], directory: Path
+) -> list[Diagnostic]:
+    """What is wrong with a command that calls a function, if its options become these; not what was wrong before."""
+    if command.called is None:
+        return []
+    name, _, attribute = command.called.partition(":")
+    file = file_of_module(name, str(directory))
+    module = _read(directory, file) if file is not None else None
+
+    def found(command: CommandPlan) -> Iterator[Diagnostic]:
+        yield from _check_names(command, ())
+        if isinstance(module, _Module):
+            yield from _check_function(command, module, attribute, (), ("options",), frozenset())
+
+    before = {each.message for each in found(command)}
+    return [each for each in found(replace(command, options=options)) if each.message not in before]
+
+
 # --- diagnostics ---------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +231,7 @@ def _option_path(layers: Sequence[Layer[TaskFields]], name: str) -> KeyPath:
         for key in ("adaptive", "options"):
             if name in (getattr(layer.fields, key) or {}):
                 return (*layer.path, key, name)
-    return (*layers[-1].path, "options")
+    return (*layers[-1].path, "options") if layers else ("options", name)
 
 
 def _check_names(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:

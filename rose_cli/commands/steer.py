@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from functools import partial
@@ -139,7 +140,11 @@ def _change(info: RunInfo, wanted: Wanted, *, dry_run: bool) -> ExitCode:
         if campaign_has_changed(info.directory, info.plan):
             file = short_path(Path(info.plan.campaign_file))
             notice(f"'{file}' has changed since this run was started: the next resume applies that")
-        return _carried_out(info, wanted)
+        applied = _carried_out(info, wanted)
+        _tell("applied", applied.lines)
+        if applied.rest:
+            notice(f"no session works on the run; {applied.rest}")
+        return ExitCode.OK
     except UnchangedError as error:
         for line in (error.message, *error.hints):
             notice(line)
@@ -148,6 +153,33 @@ def _change(info: RunInfo, wanted: Wanted, *, dry_run: bool) -> ExitCode:
         if error.lines:
             _tell("this cannot be applied", error.lines)
         raise
+
+
+def values_set(run: Path, words: Sequence[str], learners: Sequence[str], *, trust: bool = False) -> tuple[str, ...]:
+    """What `rose set` applies, line by line, for a Python program; nothing if the run has these values already.
+
+    Raises RefusedError, CampaignError and others, as the command does.
+    """
+    umask = os.umask(0o077)
+    os.umask(umask)
+    try:
+        info = _read(str(run), "set", trust=trust)
+        settings = _words(info).given(words, learners)
+        wanted = Wanted(settings, settings)
+        _checked(RunLocation(info.directory, info.plan, info.state), wanted, is_going=info.alive)
+        return tuple(_carried_out(info, wanted).lines)
+    except UnchangedError:
+        return ()
+    finally:
+        os.umask(umask)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was applied, line by line; `rest`: what comes of it if no session works on the run."""
+
+    lines: Sequence[str]
+    rest: str = ""
 
 
 def _checked(where: RunLocation, wanted: Wanted, *, is_going: bool) -> Sequence[str]:
@@ -171,7 +203,7 @@ def _tell(what: str, lines: Sequence[str]) -> None:
         notice(f"  {line}")
 
 
-def _carried_out(info: RunInfo, wanted: Wanted) -> ExitCode:
+def _carried_out(info: RunInfo, wanted: Wanted) -> Applied:
     """By the session that works on the run, else by this command: sessions may end and begin meanwhile."""
     directory, request, end = info.directory, "", time.monotonic() + LOCK_SECONDS
     try:
@@ -204,11 +236,10 @@ def _send(info: RunInfo, wanted: Wanted) -> str:
         raise RunDirectoryError(f"cannot write a request to '{folder}': {error.strerror}") from error
 
 
-def _told(answer: set_requests.Answer) -> ExitCode:
+def _told(answer: set_requests.Answer) -> Applied:
     if not answer.is_applied:
         _refuse(answer)
-    _tell("applied", answer.lines)
-    return ExitCode.OK
+    return Applied(answer.lines)
 
 
 def _refuse(answer: set_requests.Answer) -> NoReturn:
@@ -249,7 +280,7 @@ def _may_be_running(directory: RunDirectory) -> bool:
 # --- a run that is not -----------------------------------------------------------------------------------------------
 
 
-def _at_rest(directory: RunDirectory, wanted: Wanted, request: str = "") -> ExitCode:
+def _at_rest(directory: RunDirectory, wanted: Wanted, request: str = "") -> Applied:
     """Under the lock of the run. `request`: one that a session got, which may have carried it out before it ended."""
     with RunLock.acquire(directory.path):
         plan = load_plan(directory.plan)
@@ -261,10 +292,7 @@ def _at_rest(directory: RunDirectory, wanted: Wanted, request: str = "") -> Exit
             finally:
                 if request:
                     set_requests.forget(directory.requests, request)
-    _tell("applied", lines)
-    rest = _next_session(directory) if can_resume(state) else "every learner stays stopped"
-    notice(f"no session works on the run; {rest}")
-    return ExitCode.OK
+    return Applied(lines, _next_session(directory) if can_resume(state) else "every learner stays stopped")
 
 
 def _next_session(directory: RunDirectory) -> str:

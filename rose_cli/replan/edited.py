@@ -24,7 +24,7 @@ from rose_cli.plan.model import Lineage
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.replan.new_plan import NewPlan, next_lineage, with_earlier
 from rose_cli.replan.places import at_path, places_in
-from rose_cli.runs.changes import campaign_has_changed
+from rose_cli.runs.changes import PROGRAM, campaign_has_changed
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, RoseError, UsageError
 from rose_cli.util.files import read_regular
@@ -96,6 +96,8 @@ def replan(where: RunLocation, wanted: Wanted) -> Replan:
         missing = f"'{where.plan.campaign_file}' no longer exists; the run keeps its own values"
         if not wanted.settings:
             return Replan(news=(missing,))
+        file = where.directory.campaign_copy
+    if file.suffix == PROGRAM:  # the run has what it made
         file = where.directory.campaign_copy
     if (why := _untrusted(where, file, wanted)) is not None:
         return Replan(news=(why,))

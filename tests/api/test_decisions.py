@@ -283,3 +283,39 @@ def test_iterations_of_a_resume_are_whole_numbers(campaign: rose_cli.Campaign) -
     run = campaign.run(learners=["a"], output="quiet")
     with pytest.raises(rose_cli.UsageError, match="`max_iter` cannot be '10'"):
         run.resume(max_iter="10")  # type: ignore[arg-type]
+
+
+CALLING = """\
+    max_iter: 3
+    tasks: {work: {function: "choose:select", options: {--count: 8}}}
+    learners: 1
+"""
+CHOOSE = "def select(count, *, rate=0.1, iteration=0):\n    return {'selected': count, 'rate': rate}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"--cuont": 4}, r"select\(\) in 'choose.py' has no parameter 'cuont'"),
+        ({"--raet": 4}, r"has no parameter 'raet'(.|\n)*did you mean 'rate'"),
+        ({"--count": None}, r"select\(\) in 'choose.py' needs 'count', which no option sets"),
+        ({"--1st": 4}, r"the option '--1st' cannot be an argument of a function"),
+    ],
+    ids=["misspelt", "misspelt default", "removed", "no name"],
+)
+def test_a_decision_that_a_function_cannot_take_interrupts_the_run(
+    options: dict[str, Any], message: str, rose: Rose
+) -> None:
+    rose.write(CHOOSE, "choose.py")
+    campaign = rose_cli.load(rose.write(CALLING))
+    with pytest.raises(rose_cli.UsageError, match=message):
+        campaign.run(run_dir=rose.folder / "run", decide=lambda _: changed(options=options), output="quiet")
+    run = rose_cli.open_run(rose.folder / "run")
+    run = run.resume(decide=lambda _: changed(options={"--count": 4, "--rate": 0.2}), output="quiet")
+    assert [row["result.selected"] for row in run.history().rows()] == [8, 4, 4]
+
+
+def test_a_function_that_takes_any_name_gets_what_a_decision_says(rose: Rose) -> None:
+    rose.write("def select(**given):\n    return {'given': sorted(given)}\n", "choose.py")
+    run = rose_cli.load(rose.write(CALLING)).run(decide=lambda _: changed(options={"--new": 1}), output="quiet")
+    assert run.history()["result.given"][1:] == [["count", "new"]] * 2

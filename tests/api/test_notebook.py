@@ -1,16 +1,19 @@
-"""A run in a notebook. IPython is played: rose uses of it three names, and only if the program has loaded it."""
+"""A run in a notebook: with IPython played, of which rose uses three names, and once in a kernel of Jupyter."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import rose_cli
-from tests.conftest import wait_until
+from tests.conftest import REPOSITORY, wait_until
+from tests.others import other_environment, other_python
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -89,3 +92,69 @@ def test_campaigns_show_their_learners(rose: Rose) -> None:
     page = rose_cli.load(rose.write(CAMPAIGN))._repr_html_()
     assert "&lt;a&gt;" in page
     assert "accuracy 0.9" in page
+
+
+KERNEL = """\
+import json, sys, nbformat
+from nbclient import NotebookClient
+cells = [nbformat.v4.new_code_cell(text) for text in json.load(sys.stdin)]
+book = nbformat.v4.new_notebook(cells=cells)
+NotebookClient(book, timeout=None, kernel_name="python3", allow_errors=True).execute()
+print(json.dumps([cell.outputs for cell in book.cells]))
+"""
+CELLS = [
+    """
+import rose_cli
+from rose_cli import ConcurrentExecutionBackend, SequentialActiveLearner, WorkflowEngine
+campaign = rose_cli.load({
+    "max_iter": 2,
+    "tasks": {"work": {"executable": "true"}},
+    "stop": {"executable": "echo 0.{iteration}", "metric": "accuracy", "threshold": 0.9},
+    "learners": [{"name": "<a>"}],
+})
+run = campaign.run()
+""",
+    "running = campaign.start()\nrunning",
+    "[each.value async for each in running]",
+    """
+learner = SequentialActiveLearner(await WorkflowEngine.create(await ConcurrentExecutionBackend()))
+factor = 2
+@learner.simulation_task(as_executable=False)
+async def simulation(*given, n=2):
+    return {"n": n * factor}
+@learner.training_task
+def training(*given):
+    return "true"
+@learner.active_learn_task
+def active_learn(*given):
+    return "true"
+async for state in learner.start(max_iter=1):
+    print(state.n)
+""",
+    "campaign.run(decide=lambda state: 1 / 0)",
+    "run.resume(max_iter=3).status",
+]
+"""Each shows one thing below it, or prints, or raises."""
+
+
+@pytest.mark.timeout(0)
+def test_a_kernel_of_jupyter_shows_tables_and_awaits_in_its_cells(rose: Rose) -> None:
+    done = subprocess.run(
+        [other_python(), "-c", KERNEL], input=json.dumps(CELLS), cwd=rose.folder,
+        env={**other_environment(), "PYTHONPATH": str(REPOSITORY), "JPY_SESSION_NAME": "/home/me/study.ipynb"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cells: list[list[dict[str, Any]]] = json.loads(done.stdout)
+    assert [[each["output_type"] for each in outputs] for outputs in cells] == [
+        ["display_data"], ["display_data"], ["execute_result"], ["display_data", "stream"], ["display_data", "error"],
+        ["display_data", "execute_result"],
+    ]  # fmt: skip
+    pages = ["".join(each["data"]["text/html"]) for outputs in cells for each in outputs[:1] if "data" in each][:2]
+    assert all("&lt;a&gt;" in page and ">max iter<" in page for page in pages)
+    assert cells[2][0]["data"]["text/plain"] == "[0.0, 0.1]"
+    assert cells[3][1]["text"] == "4\n", "and nothing that a terminal gets"
+    assert ">learner-0<" in cells[3][0]["data"]["text/html"]
+    assert cells[4][1]["ename"] == "ZeroDivisionError"
+    assert "DONE" in cells[5][1]["data"]["text/plain"]
+    assert sorted({path.name.rpartition("-2")[0] for path in (rose.folder / "rose-runs").iterdir()} - {""}) == ["study"]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
+import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rose_cli
+from rose_cli.api.iteration import Pasts
 from rose_cli.journal import events as e
 
 if TYPE_CHECKING:
@@ -167,3 +172,25 @@ def test_a_program_that_ends_without_waiting_interrupts_its_run(rose: Rose) -> N
     assert run.status == "interrupted", "it had ended when the program did"
     session = next(event for event in rose.events("run") if event["event"] == "session_ended")
     assert session["message"] == "because the program that started it has ended"
+
+
+def test_iterations_that_are_all_kept_keep_one_history(campaign: rose_cli.Campaign) -> None:
+    kept = list(campaign.start(learners=["a"]))
+    assert [each.history for each in kept] == [(0.0,), (0.0, 0.1), (0.0, 0.1, 0.2)]
+    assert vars(kept[0])["_past"].grown is vars(kept[1])["_past"].grown
+    assert dataclasses.asdict(kept[1])["history"] == (0.0, 0.1)
+    for again in (copy.deepcopy(kept[1]), pickle.loads(pickle.dumps(kept[1]))):
+        assert (again, again.history) == (kept[1], (0.0, 0.1))
+    with pytest.raises(AttributeError, match="no attribute 'histroy'"):
+        getattr(kept[1], "histroy")  # noqa: B009 - a type checker knows it too
+
+
+def test_histories_of_learners_that_are_sent_back_do_not_mix() -> None:
+    pasts = Pasts()
+    first = [pasts.of("a", [float(each) for each in range(n)], float(n)) for n in range(4)]
+    again = pasts.of("a", [0.0, 1.0], 9.0)
+    assert pasts.of("a", [0.0, 1.0], 9.0).grown is again.grown, "asked about, and finished"
+    assert list(first[3].values) == [0, 1, 2, 3]
+    assert list(again.values) == [0, 1, 9]
+    pasts.forget("a")
+    assert pasts.of("a", [5.0], math.nan).values[0] == 5

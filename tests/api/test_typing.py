@@ -68,6 +68,17 @@ def test_a_program_is_checked_strictly(tmp_path: Path) -> None:
         assert any(f"program.py:{number}: error" in line and word in line for line in found), (word, found)
 
 
+def test_every_public_name_is_used_in_a_program_that_mypy_checks() -> None:
+    program = (REPOSITORY / "tests" / "api" / "every_name.py").read_text(encoding="utf-8")
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(program))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "rose_cli"
+    }
+    assert vars(rose_cli)["_EXPORTS"].keys() <= used
+    assert "type: ignore" not in program
+
+
 def test_what_checkers_see_is_what_there_is() -> None:
     stub = ast.parse((REPOSITORY / "rose_cli" / "__init__.pyi").read_text(encoding="utf-8"))
     imported = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from rose_cli.api.script_errors import ScriptError, UnsupportedError, warn
 from rose_cli.api.task import in_task, registered
@@ -76,8 +76,16 @@ class Learner:
         """Called by the decorators."""
         self._definitions[definition.task] = definition
 
+    @overload
+    def utility_task(self, function: Callable[P, R]) -> Utility[P, R]: ...
+
+    @overload
     def utility_task(
-        self, function: Callable[P, R] | None = None, *, as_executable: bool = True, **resources: Any
+        self, function: None = None, *, as_executable: bool = True, **resources: Any
+    ) -> Callable[[Callable[P, R]], Utility[P, R]]: ...
+
+    def utility_task(
+        self, function: Callable[..., Any] | None = None, *, as_executable: bool = True, **resources: Any
     ) -> Any:
         """A task that runs once, before the first iteration, if the script calls the function before it starts."""
 

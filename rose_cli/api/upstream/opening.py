@@ -12,7 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rose_cli.api.messages import NewRun, Resume
+from rose_cli.api.notebook import Display, in_notebook
 from rose_cli.api.process import SessionProcess
+from rose_cli.api.running import child_output, page_of
 from rose_cli.api.script_errors import warn
 from rose_cli.api.task import DIRECTORY
 from rose_cli.api.upstream import scripts
@@ -77,13 +79,16 @@ def opened(request: Request) -> Running:
     files = {**builder.files, INDEX: index.encode(), RECORD: place.record.text.encode()}
     sent = {name: b64encode(data).decode() for name, data in files.items()}
     process: SessionProcess | FinishedRun
+    output = child_output("auto")
     if place.run is None:
-        process = SessionProcess(NewRun(place.campaign_file, text=builder.text, python=sent), gated=request.gated)
+        new = NewRun(place.campaign_file, text=builder.text, python=sent, output=output)
+        process = _shown(SessionProcess(new, gated=request.gated))
     elif is_finished(place.run, builder.text):
         process = FinishedRun(place.run)
     else:
         _mention_changed(place.run, builder)
-        process = SessionProcess(Resume(place.run, text=builder.text, python=sent), gated=request.gated)
+        again = Resume(place.run, text=builder.text, python=sent, output=output)
+        process = _shown(SessionProcess(again, gated=request.gated))
     learner = request.learner
     if not _complete:
         atexit.register(mark_pass)
@@ -93,7 +98,6 @@ def opened(request: Request) -> Running:
             _learners(request),
             _metric(request.loop),
             partial(learner.finish_state, steps=request.loop.steps),
-            each=request.gated,
         ),
         control=learner.control,
         changes=partial(_changes, builder, request.loop),
@@ -101,6 +105,13 @@ def opened(request: Request) -> Running:
         on_end=learner.on_end,
         ended=_ended,
     )
+
+
+def _shown(process: SessionProcess) -> SessionProcess:
+    """In a notebook, the table is below the cell."""
+    if in_notebook():
+        Display(process, lambda: page_of(process)).follow_in_background()
+    return process
 
 
 def _learners(request: Request) -> dict[str, Learning]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LOCAL = "local.localhost"
 _OF_PILOT = ("resource", "runtime", "nodes", "cores", "project", "queue", "access_schema")
+_OF_OWN_LOOPS = ("function_task", "executable_task", "prompt_task", "mcp_task", "block")
+_OWN_LOOP = "for a loop of your own, write a campaign file: `before`, `tasks` and `when` say what runs when"
 _KNOWN = {*_OF_PILOT, "gpus", "kind", "grace", "restarts", "mpi", "srun"}
 
 
@@ -80,6 +82,13 @@ class WorkflowEngine(ResourceEngine):
             hint = "write campaign_text() of the learner to a file: `rose plan` shows what would run"
             raise UnsupportedError("a dry run is not supported", hint)
         return cls(backend.description if backend is not None else None)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name in _OF_OWN_LOOPS:
+                raise UnsupportedError(f"rose_cli.WorkflowEngine has no {name}: it runs learners only", _OWN_LOOP)
+            raise AttributeError(f"'WorkflowEngine' object has no attribute '{name}'")
 
 
 def init_default_logger(level: int | str = logging.INFO, **_: object) -> logging.Logger:

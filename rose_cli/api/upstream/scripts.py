@@ -92,9 +92,14 @@ class Place:
 
 
 def script_name() -> str:
-    """The name of the script that runs; of a notebook or a prompt, `python`."""
+    """The name of the script that runs, or of the notebook; of a prompt, `python`."""
     path = _script()
-    return "python" if path is None else path.name
+    return program_stem() if path is None else path.name
+
+
+def program_stem() -> str:
+    """What the runs of this program are called. Jupyter tells a kernel the path of its notebook."""
+    return (_script() or Path(os.environ.get("JPY_SESSION_NAME") or "python")).stem or "python"
 
 
 def place_of_next(resume: Resume, place: int) -> Place:
@@ -105,7 +110,7 @@ def place_of_next(resume: Resume, place: int) -> Place:
     directory = Path.cwd()
     path = _script()
     key = json.dumps([str(path or ""), *sys.argv[1:]])
-    name = "python" if path is None else path.stem
+    name = program_stem()
     file = directory / (f"{name}.py" if place == 1 else f"{name}-{place}.py")
     if not isinstance(resume, bool) and resume != "auto":
         return Place(file, *_named(Path(resume), key, place))

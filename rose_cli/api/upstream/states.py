@@ -37,6 +37,9 @@ class IterationState:
     replayed: bool = False
 
     def __getattr__(self, name: str) -> Any:
+        if name == "metric_history" and _SHARED in vars(self):
+            grown, length = vars(self)[_SHARED]
+            return grown[:length]
         if name == "state" or name.startswith("__"):
             raise AttributeError(name)
         return self.state.get(name)
@@ -62,6 +65,15 @@ class IterationState:
             "learner_id": self.learner_id,
             **self.state,
         }
+
+
+_SHARED = "_metric_history"
+
+
+def share_history(state: IterationState, grown: list[float]) -> None:
+    """Give a state the history so far, of which `grown` only grows: who keeps all states keeps it once."""
+    vars(state).pop("metric_history", None)
+    vars(state)[_SHARED] = grown, len(grown)
 
 
 State = TypeVar("State")

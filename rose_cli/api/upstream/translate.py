@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.api.upstream.builder import CRITERION
-from rose_cli.api.upstream.states import IterationState
+from rose_cli.api.upstream.states import IterationState, share_history
 from rose_cli.journal import events as e
 from rose_cli.util.dataclass import dataclass
 
@@ -52,12 +52,8 @@ class Learning:
 class Translator:
     """Makes the states of all learners of a run, in the order in which they come."""
 
-    def __init__(
-        self, learners: Mapping[str, Learning], metric: tuple[str, float] | None, finish: Finish, *, each: bool = True
-    ) -> None:
-        """`each`: the script sees each state, so each has a history of its own."""
+    def __init__(self, learners: Mapping[str, Learning], metric: tuple[str, float] | None, finish: Finish) -> None:
         self.learners = learners
-        self._each = each
         self._metric = metric
         self._finish = finish
         self.replaying = False
@@ -119,7 +115,7 @@ class Translator:
         if state.metric_value is not None:
             learning.metrics[iteration] = state.metric_value
             learning.history.append(state.metric_value)
-        state.metric_history = list(learning.history) if self._each else learning.history
+        share_history(state, learning.history)
         learning.shown, learning.last = iteration, state
         return state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import warnings
@@ -40,6 +41,7 @@ from rose_cli.api.upstream import scripts
 from rose_cli.api.upstream.emit import emitted
 from rose_cli.api.upstream.experience import merge_files
 from rose_cli.api.upstream.functions import fingerprint
+from rose_cli.api.upstream.states import share_history
 from rose_cli.api.upstream.tracing import Definition, NeedsResults, Tracer
 from rose_cli.config.document import parse_document
 from rose_cli.engine.function import parameter_of
@@ -375,3 +377,24 @@ def test_the_end_of_a_script_is_noted_without_following_links(run: Path, tmp_pat
     found = scripts.Record.of(run)
     assert found is not None
     assert found.ended
+
+
+def test_states_that_are_all_kept_keep_one_history() -> None:
+    grown: list[float] = []
+    states = []
+    for number in range(3):
+        grown.append(float(number))
+        states.append(IterationState(number))
+        share_history(states[-1], grown)
+    assert [each.metric_history for each in states] == [[0.0], [0.0, 1.0], [0.0, 1.0, 2.0]]
+    assert states[1].to_dict()["metric_history"] == [0.0, 1.0]
+    assert copy.deepcopy(states[1]) == states[1]
+    assert IterationState(0).metric_history == []
+    assert "metric_history=[0.0, 1.0]" in repr(states[1])
+
+
+@pytest.mark.parametrize("name", ["function_task", "executable_task", "block"])
+def test_an_engine_for_loops_of_ones_own_says_what_to_use(name: str) -> None:
+    with pytest.raises(rose_cli.UnsupportedError, match="write a campaign file"):
+        getattr(rose_cli.WorkflowEngine(), name)
+    assert not hasattr(rose_cli.WorkflowEngine(), "nonesuch")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli.journal import events as e
 from tests.api.upstream import scripts, tutorial
-from tests.api.upstream.programs import environment, history, run_script, runs, write_programs
+from tests.api.upstream.programs import environment, history, records, run_script, runs, write_programs
 from tests.api.upstream.test_scripts import FOR, states
 from tests.conftest import PATIENCE, wait_until
 
@@ -211,3 +212,17 @@ def test_rose_offers_no_command_that_is_refused_for_a_run_that_its_script_decide
     longer = f"start(max_iter=4, resume='rose-runs/{run.name}') in script.py"
     assert rose("status", run.name).stdout.splitlines()[-1] == f"  extend   {longer}"
     assert f"help: {longer}\n" in rose("resume", run.name, "--max-iter", "4").stderr
+
+
+def test_a_run_of_a_script_is_extended_with_other_values_by_the_command_line(tmp_path: Path) -> None:
+    stop = "@learner.as_stop_criterion('error', 0.1, '<')\ndef criterion(*args):\n    return 'echo 1'\n"
+    assert run_script(tmp_path, FOR + stop + "learner.teach(max_iter=1)\n").returncode == 0
+    (run,) = runs(tmp_path)
+    words = ["resume", run.name, "--max-iter", "3", "--set", "stop.threshold=0.2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rose_cli", *words],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "error < 0.2" in done.stdout + done.stderr
+    assert [event.iteration for event in records(run) if isinstance(event, e.IterationFinished)] == [0, 1, 2]

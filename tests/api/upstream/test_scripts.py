@@ -192,3 +192,14 @@ def test_a_task_that_fails_is_raised_when_all_have_ended_and_running_again_goes_
     done = run_script(tmp_path, text)
     assert states(done.stdout) == ["0"], done.stderr
     assert len(runs(tmp_path)) == 1
+
+
+def test_a_criterion_may_say_whether_it_is_met(tmp_path: Path) -> None:
+    stop = (
+        "@learner.as_stop_criterion('done', 0.5, '>', as_executable=False)\n"
+        "def criterion(*args):\n"
+        "    import os\n"
+        "    return os.environ['ROSE_ITERATION'] == '1'\n"
+    )
+    done = run_script(tmp_path, FOR + stop + "print('last', learner.teach(max_iter=3).metric_history)\n")
+    assert states(done.stdout) == ["[0.0, 1.0]"], done.stderr
