@@ -120,7 +120,7 @@ def load(
 ) -> Campaign:
     """Load and check a campaign file. `set`: values that override those of the file, by their paths.
 
-        campaign = rose_cli.load("campaign.yaml", set={"max_iter": 3, "training.--learning_rate": 0.01})
+        campaign = rose_cli.load("campaign.yaml", set={"max_iter": 3, "tasks.training.options.--learning_rate": 0.01})
 
     Or check a campaign that the program has made: a dictionary with what a file would contain, and the `name` of the
     campaign, by default that of the program. Files are relative to the working directory.

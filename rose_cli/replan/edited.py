@@ -144,7 +144,7 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     learners = [learner.name for learner in comparison.plan.learners]
     refused = comparison.refused
     if refused:
-        raise _refusal(where, refused, refused_lines(refused, learners, place), wanted.settings)
+        raise _refusal(where, refused, refused_lines(refused, learners, place), wanted)
     caused = caused_by_settings(file, environment, wanted.settings, checked, before)
     news = [*map(warning_line, caused), *_idle_lines(where, checked.text, before, wanted.settings)]
     if not comparison.edits:
@@ -194,7 +194,8 @@ def _lineage_of(where: RunLocation, environment: Mapping[str, str]) -> Lineage |
     return None if same.edits else Lineage(only=() if is_whole else names)
 
 
-def _refusal(where: RunLocation, refused: Sequence[Edit], lines: Sequence[str], given: Sequence[Setting]) -> UsageError:
+def _refusal(where: RunLocation, refused: Sequence[Edit], lines: Sequence[str], wanted: Wanted) -> UsageError:
+    given = wanted.settings
     file, run = (shlex.quote(short_path(path)) for path in (Path(where.plan.campaign_file), where.directory.path))
     what = "the new settings" if given and not campaign_has_changed(where.directory, where.plan) else file
     notice(f"{counted(len(refused), 'change')} in {what} cannot be applied to this run:")
@@ -202,6 +203,8 @@ def _refusal(where: RunLocation, refused: Sequence[Edit], lines: Sequence[str], 
         notice(f"  {line}")
     names = [learner.name for learner in where.plan.learners]
     message = f"nothing was applied: finished steps would no longer be what {what} describes"
+    if wanted.made is not None:  # no command has the campaign that the program has just made
+        return UsageError(message, "undo that in the program", f"`ROSE_RESUME=no python {file}` starts a new run")
     return UsageError(message, *ways_on(refused, names, run, file))
 
 

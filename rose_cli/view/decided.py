@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -46,5 +47,7 @@ def _script(directory: RunDirectory) -> list[str] | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(json.loads(read_regular(directory.python / RECORD, MOST_RECORD_BYTES))["script"])
         if found and all(isinstance(word, str) for word in found):
-            return list(found)
+            script, *arguments = found
+            beside = os.path.normpath(directory.path.parent.parent / script) if script else ""
+            return [beside, *arguments]
     return None

@@ -36,7 +36,7 @@ def options(run: rose_cli.Run, learner: str) -> list[Any]:
 
 
 def test_a_dictionary_is_a_campaign_whose_run_is_one_like_any_other(folder: Path) -> None:
-    campaign = rose_cli.load(CAMPAIGN, name="made", set={"work.--rate": 0.5})
+    campaign = rose_cli.load(CAMPAIGN, name="made", set={"tasks.work.options.--rate": 0.5})
     assert (campaign.name, campaign.path) == ("made", folder / "made.py")
     assert campaign.text is not None
     run = campaign.run(output="quiet")
@@ -64,7 +64,7 @@ def test_a_run_of_a_dictionary_is_continued_by_the_command_line(folder: Path) ->
 def test_mistakes_in_a_dictionary_are_shown_in_its_text(folder: Path) -> None:
     with pytest.raises(rose_cli.CampaignError, match="the dictionary, as YAML:2:1: error") as raised:
         rose_cli.load({"max_itr": 3, **CAMPAIGN})
-    assert "did you mean 'max_iter'" in str(raised.value)
+    assert "remove it: 'max_iter' is already there" in str(raised.value)
     assert "^^^^^^^" in str(raised.value)
     assert [each.code for each in rose_cli.problems({**CAMPAIGN, "nonesuch": 1})] == ["unknown-key"]
 

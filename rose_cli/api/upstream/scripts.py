@@ -37,7 +37,8 @@ directory of the run to go on with."""
 
 @dataclass(frozen=True)
 class Record:
-    """`script`: its path and arguments; `ended`: the script has reached its end, and all of its runs are complete."""
+    """`script`: its path, relative to the directory that it runs in, and its arguments; an older rose has kept the
+    absolute path. `ended`: the script has reached its end, and all of its runs are complete."""
 
     script: str
     place: int
@@ -109,7 +110,7 @@ def place_of_next(resume: Resume, place: int) -> Place:
     """
     directory = Path.cwd()
     path = _script()
-    key = json.dumps([str(path or ""), *sys.argv[1:]])
+    key = _key(path, directory)
     name = program_stem()
     file = directory / (f"{name}.py" if place == 1 else f"{name}-{place}.py")
     if not isinstance(resume, bool) and resume != "auto":
@@ -127,6 +128,11 @@ def place_of_next(resume: Resume, place: int) -> Place:
         message = f"there is no interrupted run of '{script_name()}' in '{directory / RUNS}'"
         raise ScriptError(message, "leave 'resume' out to start a new one")
     return Place(file, record, run)
+
+
+def _key(path: Path | None, directory: Path) -> str:
+    """What a script is known by: it goes on when the directory that it runs in has been moved."""
+    return json.dumps(["" if path is None else os.path.relpath(path, directory), *sys.argv[1:]])
 
 
 def mark_ended(run: Path) -> None:
@@ -153,11 +159,13 @@ def _named(run: Path, key: str, place: int) -> tuple[Record, Path]:
 
 
 def _runs_of(key: str, directory: Path) -> Iterator[tuple[Path, Record]]:
-    """The runs of a script in a directory, the newest first."""
+    """The runs of a script in a directory, the newest first; `key`: as in new records."""
     found = []
+    script, *arguments = json.loads(key)
+    keys = (key, json.dumps([os.path.normpath(directory / script) if script else "", *arguments]))
     with suppress(OSError):
         for run in (directory / RUNS).iterdir():
-            if not run.is_symlink() and (record := Record.of(run)) is not None and record.script == key:
+            if not run.is_symlink() and (record := Record.of(run)) is not None and record.script in keys:
                 with suppress(OSError):
                     found.append(((run / "plan.json").stat().st_mtime_ns, run, record))
     for _, run, record in sorted(found, key=lambda each: each[0], reverse=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -163,6 +164,7 @@ def test_a_script_that_describes_another_campaign_is_refused_and_nothing_is_mixe
     done = run_script(tmp_path, text.replace('["true", *', '["echo", *'))
     assert done.returncode == 1
     assert "nothing was applied: finished steps would no longer be what" in done.stderr
+    assert "`ROSE_RESUME=no python script.py` starts a new run" in done.stderr
     assert history(*runs(tmp_path)) == before
     done = run_script(tmp_path, text.replace('["true", *', '["echo", *').replace("!= 1", "!= 9"), ROSE_RESUME="no")
     assert done.returncode == 0, done.stderr
@@ -226,3 +228,27 @@ def test_a_run_of_a_script_is_extended_with_other_values_by_the_command_line(tmp
     assert done.returncode == 0, done.stderr
     assert "error < 0.2" in done.stdout + done.stderr
     assert [event.iteration for event in records(run) if isinstance(event, e.IterationFinished)] == [0, 1, 2]
+
+
+def test_a_script_goes_on_when_its_folder_has_been_moved(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    text = FOR + "for state in learner.start(max_iter=3):\n    assert state.iteration != BAD\n"
+    assert run_script(before, text.replace("BAD", "1")).returncode == 1
+    before.rename(after)
+    done = run_script(after, text.replace("BAD", "9"))
+    assert done.returncode == 0, done.stderr
+    (run,) = runs(after)
+    assert [event.iteration for event in records(run) if isinstance(event, e.IterationFinished)] == [0, 1, 2]
+
+
+def test_a_run_that_an_older_rose_began_for_a_script_goes_on(tmp_path: Path) -> None:
+    text = FOR + "for state in learner.start(max_iter=3):\n    assert state.iteration != BAD\n"
+    assert run_script(tmp_path, text.replace("BAD", "1")).returncode == 1
+    (run,) = runs(tmp_path)
+    record = run / "python" / "script.json"
+    assert '[\\"script.py\\"]' in record.read_text(encoding="utf-8")
+    absolute = json.dumps(str(tmp_path / "script.py"))[1:-1]
+    record.write_text(record.read_text(encoding="utf-8").replace("script.py", absolute), encoding="utf-8")
+    assert run_script(tmp_path, text.replace("BAD", "9")).returncode == 0
+    assert runs(tmp_path) == [run]
