@@ -13,7 +13,6 @@ import pytest
 from rose_cli.commands import steer
 from rose_cli.run_info import read_run
 from rose_cli.runs.directory import RunDirectory
-from rose_cli.util.errors import ExitCode
 from tests.conftest import PATIENCE, wait_until
 
 if TYPE_CHECKING:
