@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.api.upstream.emit import emitted
+from rose_cli.api.emit import emitted
 from rose_cli.campaign_file import parse_setting
 from rose_cli.util.errors import UsageError
 

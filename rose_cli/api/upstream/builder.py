@@ -9,9 +9,9 @@ from typing import Any
 
 from rose_cli.api import task as in_task
 from rose_cli.api.commands import Command, needs_of
+from rose_cli.api.emit import emitted
 from rose_cli.api.script_errors import ScriptError
 from rose_cli.api.upstream.configs import OTHERWISE, AdaptiveSchedule, LearnerConfig, TaskConfig, TaskSetting
-from rose_cli.api.upstream.emit import emitted
 from rose_cli.api.upstream.functions import fingerprint, pickled
 from rose_cli.api.upstream.tracing import Definition, NeedsResults, Tracer, refuse_unexpected, trailing_options
 from rose_cli.engine.function import PICKLE_SUFFIX

@@ -36,9 +36,9 @@ from rose_cli import (
     register_uq,
 )
 from rose_cli.api.commands import command_of
+from rose_cli.api.emit import emitted
 from rose_cli.api.task import _Place, arguments, options_for
 from rose_cli.api.upstream import scripts
-from rose_cli.api.upstream.emit import emitted
 from rose_cli.api.upstream.experience import merge_files
 from rose_cli.api.upstream.functions import fingerprint
 from rose_cli.api.upstream.states import share_history
