@@ -191,6 +191,25 @@ def driver(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driv
         process.communicate(timeout=PATIENCE)
 
 
+def test_what_runs_once_per_campaign_is_in_the_parent(server: Server, driver: Driver) -> None:
+    driver("""
+        setup = t.CampaignPart("setup", 0, START + 1, 2.0, 4.0, {"pool.n": 5, "pool.note": "small"})
+        planned, memory = run("once"), {}
+        for number in (1, 2, 2):
+            finish = t.CampaignPart("finish", number, START + 50 * number, 1.0, 1.0, {"table.score": 0.5 * number})
+            tracker = opened(planned, memory)
+            tracker.close(t.TrackedEnd("done", START + 100, True, (), campaign=(setup, finish)))
+    """)
+    parent = server.runs("once")["once-1"]
+    assert parent.tags["setup/pool.note"] == "small"
+    found = {name: parent.history(name) for name in ("setup/pool.n", "setup/seconds", "finish/table.score")}
+    assert found == {
+        "setup/pool.n": [(0, 5.0)],
+        "setup/seconds": [(0, 2.0)],
+        "finish/table.score": [(1, 0.5), (2, 1.0)],
+    }
+
+
 def test_values_go_to_a_parent_and_a_child_for_each_learner_and_only_once(server: Server, driver: Driver) -> None:
     driver("""
         changes = [t.SessionStarted(1, START, "here"), t.LearnerStarted("l0", START), t.LearnerStarted("l1", START)]
