@@ -504,6 +504,9 @@ class _Pair:
         if old.criterion is not None and new.criterion is not None:
             place: Key = ("stop", new.criterion.metric) if several else ("stop",)
             yield from self._criterion(old.criterion, new.criterion, place, self.history.values, self._other_best)
+        elif (only := old.criterion or new.criterion) is not None and only.step is None:  # a program's step says it
+            old_metric, new_metric = (each.criterion and each.criterion.metric for each in (old, new))
+            yield _Difference(("stop", only.metric), old_metric, new_metric, ())
         before, after = ({each.metric: each for each in plan.more_criteria} for plan in (old, new))
         for metric in {**before, **after}:
             was, now = before.get(metric), after.get(metric)

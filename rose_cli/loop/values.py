@@ -13,8 +13,10 @@ reports of the iteration, and from the latest ones of tasks that did not run in 
 from __future__ import annotations
 
 from dataclasses import field, replace
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
+from rose_cli.config.expression.parser import MissingError
 from rose_cli.loop.metric import NoMetricError, as_float, in_range
 from rose_cli.loop.reports import Reports
 from rose_cli.plan.render import NoValueError, compiled, value_of
@@ -24,6 +26,7 @@ from rose_cli.util.text import did_you_mean, listed, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from rose_cli.config.expression.parser import Value
     from rose_cli.config.expression.references import Read
     from rose_cli.config.expression.reports import TaskReports
     from rose_cli.journal.state import LearnerState
@@ -90,6 +93,10 @@ def values_of(
     return Values(found, lacking)
 
 
+def _all(value: Value) -> Sequence[object]:
+    return value if isinstance(value, tuple) else (value,)
+
+
 class _Used:
     """The reports that an expression sees, and of which tasks it used some."""
 
@@ -128,7 +135,7 @@ class _Evaluation:
         context = replace(self.context, reports=used)
         text = self.criterion.value or ""
         try:
-            value = value_of(text, context)
+            value = self._value(text, context)
         except NoValueError as error:
             if all(self._is_due(read) for read in compiled(text, context).reads):
                 raise self._failure(f"{error.reason}{self._advice(compiled(text, context).reads)}") from error
@@ -146,6 +153,18 @@ class _Evaluation:
             return in_range(as_float(value), self.criterion)
         except NoMetricError as error:
             raise self._failure(str(error)) from error
+
+    def _value(self, text: str, context: EvaluationContext) -> Value:
+        """The value of the expression; `nan` if it cannot be worked out with the `nan` or infinity that it reads."""
+        try:
+            return value_of(text, context)
+        except NoValueError as error:
+            if isinstance(error.__cause__, MissingError):
+                raise
+            used = compiled(text, context).values_used(context.scope)
+            if not any(isinstance(one, float) and not isfinite(one) for each in used.values() for one in _all(each)):
+                raise
+            return used.get(text, nan)
 
     def _is_due(self, read: Read) -> bool:
         """Whether what it reads would be there by now, if it were right."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.campaign_file import Setting, parse_setting
 from rose_cli.config.document import SettingNode, parse_document
+from rose_cli.config.expression.references import LATEST
 from rose_cli.config.iterations import REST, is_iteration_key
 from rose_cli.config.models import Campaign, Learner, TaskFields
 from rose_cli.config.yaml.builder import build
@@ -79,6 +80,8 @@ class Words:
 
     def _settings_of(self, setting: Setting, chosen: Sequence[str]) -> Iterator[Setting]:
         for learner in _each(chosen):
+            if learner is not None and (metric := self._overridden(setting.path, learner)) is not None:
+                yield _setting(("learners", learner, "stop", "metric"), json.dumps(metric))
             for path in self._paths(setting.path, learner):
                 is_expression = len(path) > 1 and path[-2] == "adaptive"
                 yield _setting(path, _as_expression(setting.text) if is_expression else setting.text)
@@ -94,9 +97,33 @@ class Words:
             name = ".".join(map(str, path))
             raise UsageError(f"'{name}' is a setting of the campaign, not of a learner", "omit `--learner`")
         if own[0] not in self._tasks:
+            own = (own[0], *own[3:]) if self._overridden(path, learner) is not None else own
             return [("learners", learner, *_with_options(own))]
         schedule = self._entry(learner).get(own[0])
         return [("learners", learner, own[0], *rest) for rest in _in_schedule(schedule, own[1:])]
+
+    def _overridden(self, path: KeyPath, learner: str) -> str | None:
+        """The metric of the campaign's criterion that a path like `stop.any.0.threshold` is about, for a learner that
+        overrides this one or none; None: the path is another one, or the learner has a list of its own.
+
+        Raises UsageError if it overrides another one.
+        """
+        stop = self._section("stop")
+        if self._is_only(learner) or len(path) < 4 or path[0] != "stop" or path[1] not in stop:
+            return None
+        entries, at = stop[path[1]], path[2]
+        if not isinstance(entries, list) or not isinstance(at, int) or not at < len(entries):
+            raise UsageError(f"there is no criterion at 'stop.{path[1]}.{at}'", f"write 0 to {len(entries or ()) - 1}")
+        entry = entries[at]
+        metric = entry.get("metric") if isinstance(entry, dict) else None
+        own = self._entry(learner).get("stop")
+        if not isinstance(metric, str) or (isinstance(own, dict) and not {"any", "all"}.isdisjoint(own)):
+            return None
+        name = metric.removeprefix(f"{LATEST}.")
+        if isinstance(own, dict) and own.get("metric") not in (None, metric, name):
+            message = f"learner '{learner}' overrides the criterion '{own.get('metric')}', and so no other one"
+            raise UsageError(message, f"give it a whole list: stop={{{path[1]}: [{{metric: {name}, …}}, …]}}")
+        return name
 
     def _of_task(self, path: KeyPath) -> KeyPath:
         """`training.--lr` is short for `tasks.training.--lr`."""

@@ -45,3 +45,30 @@ def test_add_without_a_file_says_that_it_is_missing(steered: Rose) -> None:
     called = steered("add", "r")
     assert (called.code, called.err.splitlines()[0]) == (2, "error: FILE is missing: a YAML file with the new learners")
     assert "help: rose add r learner.yaml" in called.err
+
+
+SEVERAL = """\
+    max_iter: 1
+    tasks: {train: {executable: echo}}
+    stop:
+      any:
+        - {metric: mse, threshold: 1, executable: echo 2}
+        - {metric: result.size, operator: "<", threshold: 1, value: 3 - i}
+    learners: [{name: a}, {name: b, stop: {metric: size, threshold: 2}}, {name: c}]
+    """
+
+
+def test_one_of_several_criteria_is_set_for_one_learner_by_its_place(rose: Rose) -> None:
+    rose.write(SEVERAL.replace("metric: result.size", "metric: size"))
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    for learner, value in (("a", "5"), ("b", "6")):
+        called = rose("set", "r", "--learner", learner, f"stop.any.1.threshold={value}")
+        assert called.code == 0, called.err
+        assert f"stop size threshold: {1 if learner == 'a' else 2} → {value}" in called.out + called.err
+    thresholds = {name: [each["threshold"] for each in found["criteria"]] for name, found in rose.learners("r").items()}
+    assert thresholds == {"a": [1, 5], "b": [1, 6], "c": [1, 1]}
+    other = rose("set", "r", "--learner", "b", "stop.any.0.threshold=5")
+    assert "learner 'b' overrides the criterion 'size', and so no other one" in other.err
+    beyond = rose("set", "r", "--learner", "a", "stop.any.2.threshold=5")
+    assert "there is no criterion at 'stop.any.2'" in beyond.err
+    assert "write 0 to 1" in beyond.err

@@ -323,3 +323,25 @@ def test_killed_between_two_criteria_a_run_has_the_history_of_an_uninterrupted_o
     learner = rose.learners("r")["learner-0"]
     assert learner["history"] == [3, 0.4, 2, 0.3]
     assert learner["criteria"][1]["history"] == [0.1, 0.2, 0.3, 0.4]
+
+
+ONE = 'stop: {metric: result.error, operator: "<", threshold: 6}'
+
+
+def test_the_only_criterion_can_come_and_go_if_its_value_is_reported(rose: Rose) -> None:
+    rose.script(TRAIN, "train.sh")
+    bare = "max_iter: {}\ntasks: {{training: {{executable: ./train.sh}}}}\nlearners: [{{name: a}}, {{name: b}}]\n{}\n"
+    rose.write(bare.format(2, ""))
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    rose.write(bare.format(7, ONE))
+    called = rose("resume", "r")
+    assert "new criterion 'error'" in called.out + called.err
+    assert {name: each["stop_reason"] for name, each in rose.learners("r").items()} == dict.fromkeys(
+        "ab", "criterion_met"
+    )
+    assert [each["iterations_done"] for each in rose.learners("r").values()] == [4, 4]
+    assert rose.learners("r")["a"]["history"] == [None, None, 6, 5]
+    gone = rose("set", "r", "--learner", "a", "stop=null")
+    assert "criterion 'error' is no longer in the file" in gone.out + gone.err
+    assert rose("resume", "r").code == 0
+    assert {name: each["iterations_done"] for name, each in rose.learners("r").items()} == {"a": 7, "b": 4}

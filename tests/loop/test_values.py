@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,6 +104,21 @@ def test_a_key_that_nobody_reports_fails_the_learner_and_says_what_there_is(
         value(plan, *reports)
     assert "the criterion 'mine' has no value in iteration 0" in str(raised.value)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("given", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_a_value_as_when_a_program_prints_it(compiled: Compile, given: float) -> None:
+    reports = (*ran(0, "train", loss=1, losses=[1.0, given]), *ran(0, "check", score=given))
+    assert repr(value(learner(compiled, "result.score"), *reports)) == repr(given)
+    for expression in ("result.score + 1", "2 * result.score", "mean(result.losses)"):
+        assert repr(value(learner(compiled, expression), *reports)) == "nan"
+    watched = compiled(f'{TWO}stop: {{metric: mine, operator: "<", value: result.score}}\nlearners: [{{name: a}}]')
+    assert repr(value(watched.learners[0], *reports)) == repr(given)
+
+
+def test_a_result_that_is_not_finite_by_itself_is_a_mistake(compiled: Compile) -> None:
+    with pytest.raises(NoMetricError, match="infinite"):
+        value(learner(compiled, "result.loss * 1e308 * 10"), *ran(0, "train", loss=1), *ran(0, "check"))
 
 
 def test_a_misspelt_key_shows_as_soon_as_each_task_has_run_once(compiled: Compile) -> None:
