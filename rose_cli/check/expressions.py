@@ -56,6 +56,8 @@ class Order:
         """Every task that this one can ever see a report of."""
         if task in self.setup:
             return self.setup
+        if task == CRITERION:
+            return tuple(each for each in (*self.setup, *self.learner) if each not in self.after)
         return (*self.setup, *self.finish) if task in self.finish else (*self.setup, *self.learner)
 
     def seen_at_first(self, task: str) -> tuple[str, ...]:
@@ -138,6 +140,9 @@ def _write(fallback: str) -> str:
 def _unknown(read: Read, place: _Place, order: Order) -> Diagnostic:
     known, inside = order.seen_by(place.task), (read.offset, read.length)
     task = str(read.task)
+    if task in order.after:
+        message = f"a criterion cannot see what '{task}' reports: it runs after the last iteration"
+        return Diagnostic("unknown-task", message, place.path, "move the task to 'tasks'", inside=inside)
     if task in (*order.learner, *order.setup, *order.finish):
         message = f"'{place.task}' cannot see what '{task}' reports"
         hint = "tasks of 'setup' and 'finish' see no learners; learners see their own tasks and those of 'setup'"

@@ -54,13 +54,12 @@ class Words:
 
     def given(self, words: Sequence[str], chosen: Sequence[str]) -> list[Setting]:
         """The settings for all of the campaign, or for the chosen learners. Raises UsageError."""
-        entries = self._data.get("learners")
-        named = [each.get("name") for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
+        named = [each.get("name") for each in _mappings(self._data.get("learners"))]
         for name in chosen:
             check_known("learner", name, self._learners, " in this run")
             if self._is_swept and name not in named:
                 message = f"learner '{name}' is made by 'sweep', and has no place of its own in the campaign file"
-                raise UsageError(message, "set the value for all learners, or an entry of 'learners' by its position")
+                raise UsageError(message, "set the value for all learners, or change the sweep: `sweep.grid.AXIS=[…]`")
         found = [each for text in words for each in self._settings_of(parse_setting(text, "rose set"), chosen)]
         return [*(self._written_out() if chosen else ()), *found]
 
@@ -167,11 +166,8 @@ class Words:
         return not isinstance(self._data.get("learners"), list) and self._learners == [learner]
 
     def _entry(self, learner: str) -> dict[Any, Any]:
-        entries = self._data.get("learners")
-        for each in entries if isinstance(entries, list) else ():
-            if isinstance(each, dict) and each.get("name") == learner:
-                return each
-        return {}
+        found = (each for each in _mappings(self._data.get("learners")) if each.get("name") == learner)
+        return next(found, {})
 
     def _written_out(self) -> list[Setting]:
         """The learners as a list with names, if the file gives only their number, or not all of their names."""
@@ -195,16 +191,19 @@ class Words:
         """
         entries = _learners_in(file, name)
         names = [each.name for each in entries]
+        listed = self._data.get("learners")
+        taken = {*self._learners, *(each.get("name") for each in _mappings(listed))}
         for at, each in enumerate(entries):
-            if each.name in self._learners or each.name in names[:at]:
-                where = "this run" if each.name in self._learners else f"'{file}'"
+            if each.name in taken or each.name in names[:at]:
+                where = "this run" if each.name in taken else f"'{file}'"
                 raise UsageError(
                     f"there is a learner '{each.name}' in {where} already", "give the new one another name"
                 )
         before = self._written_out()
         if self._is_swept and not isinstance(self._data.get("learners"), list):
-            message = "this campaign has no 'learners', only those that 'sweep' makes: another entry would rename them"
-            raise UsageError(message, "start another run for the new learner")
+            # an entry without a name has no part in the names of the learners that the sweep makes of it
+            count = self._data.get("learners") or 1
+            before = [_setting(("learners",), f"[{', '.join(['{}'] * count)}]")]
         if not before and not isinstance(self._data.get("learners"), list):
             before = [_setting(("learners",), f"[{', '.join(f'{{name: {each}}}' for each in self._learners)}]")]
         recorded = [_setting(("learners", each.name), flow_text(each.node)) for each in entries]
@@ -213,6 +212,10 @@ class Words:
             for one, each in zip(recorded, entries, strict=True)
         ]
         return [*before, *recorded], [*before, *checked]
+
+
+def _mappings(entries: object) -> list[dict[Any, Any]]:
+    return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
 
 
 def _each(chosen: Sequence[str]) -> Sequence[str | None]:

@@ -181,3 +181,37 @@ def test_swept_parameters_are_in_results_and_exports_and_make_no_repeats(rose: R
     assert "repeats" not in shown
     header, first, *_ = rose("export", "r").out.splitlines()
     assert first.split(",")[header.split(",").index("parameter.width")] == "1"
+
+
+@pytest.mark.parametrize(
+    ("learners", "before"),
+    [("", ["lr=1", "lr=2"]), ("learners: 2", ["lr=1", "lr=2", "learner-1,lr=1", "learner-1,lr=2"])],
+)
+def test_a_learner_can_be_added_to_a_sweep_without_a_list_of_learners(
+    rose: Rose, learners: str, before: list[str]
+) -> None:
+    rose.write(f"""
+        max_iter: 1
+        tasks: {{train: {{executable: "true"}}}}
+        sweep: {{grid: {{train.--lr: [1, 2]}}}}
+        {learners}
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    rose.write("train: {--x: 1}\n", "more.yaml")
+    assert rose("add", "r", "more.yaml", "--name", "new").code == 0
+    assert rose("resume", "r").code == 0
+    found = rose.learners("r")
+    assert sorted(found) == sorted([*before, "new,lr=1", "new,lr=2"])
+    assert {each["iterations_done"] for each in found.values()} == {1}
+    again = rose("add", "r", "more.yaml", "--name", "new")
+    assert (again.code, again.err.splitlines()[0]) == (2, "error: there is a learner 'new' in this run already")
+
+
+def test_a_learner_that_a_sweep_made_has_no_settings_of_its_own(rose: Rose) -> None:
+    rose.write("max_iter: 1\ntasks: {train: {executable: 'true'}}\nsweep: {grid: {train.--lr: [1, 2]}}\n")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    called = rose("set", "r", "--learner", "lr=1", "train.--x=3")
+    assert called.err.splitlines() == [
+        "error: learner 'lr=1' is made by 'sweep', and has no place of its own in the campaign file",
+        "help: set the value for all learners, or change the sweep: `sweep.grid.AXIS=[…]`",
+    ]
