@@ -153,16 +153,18 @@ _MOST_METRICS = 8
 def by_metric(info: RunInfo, metric: str | None) -> RunInfo:
     """The run as if the criterion with this metric were the first one of each learner: it ranks learners.
 
-    Learners without it stay as they are; None: so do all.
+    Learners without it stay as they are, after the others; None: all stay.
     """
+    if metric is None:
+        return info
     others = {
         learner.name: _with_first(learner, metric)
         for learner in info.plan.learners
-        if metric is not None and any(each.metric == metric for each in learner.more_criteria)
+        if any(each.metric == metric for each in learner.more_criteria)
     }
-    if metric is None or not others:
-        return info
-    plan = replace(info.plan, learners=tuple(others.get(learner.name, learner) for learner in info.plan.learners))
+    found = [others.get(learner.name, learner) for learner in info.plan.learners]
+    found.sort(key=lambda each: each.criterion is None or each.criterion.metric != metric)
+    plan = replace(info.plan, learners=tuple(found))
     state = copy.copy(info.state)
     state.learners = {**info.state.learners}
     for learner in info.plan.learners:

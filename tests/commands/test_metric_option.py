@@ -65,6 +65,18 @@ def test_it_ranks_the_learners_of_a_run(ended: Rose) -> None:
     assert first.endswith("2 learners · best accuracy first")
 
 
+def test_learners_without_the_metric_follow_those_that_have_it(rose: Rose) -> None:
+    rose.write("""
+        max_iter: 2
+        tasks: {train: {executable: "true"}}
+        stop: {metric: rmse, threshold: 0.5, value: 1 + i}
+        learners: [{name: a}, {name: b, stop: {any: [{metric: gap, operator: "<", value: 5 - i}]}}, {name: c}]
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet").code == 0
+    assert order(rose) == ["a", "c", "b"]
+    assert order(rose, "--metric", "gap") == ["b", "a", "c"]
+
+
 def test_a_report_of_a_criterion_is_not_shown_twice(ended: Rose) -> None:
     columns = ended("status", "r", "--results", COLUMNS="200").out.splitlines()[2].split()
     assert [columns.count(metric) for metric in ("rmse", "accuracy", "size")] == [0, 1, 1]
