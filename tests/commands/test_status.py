@@ -110,9 +110,17 @@ def test_causes_as_json(rose: Rose) -> None:
         learners:
           - {name: a}
           - {name: b}
-          - {name: late, s: {executable: "sh -c 'sleep 1; exit 5'"}}
+          - {name: late, s: {executable: ./late.sh}}
           - {name: ok, s: {executable: "true"}}
         """
+    )
+    rose.script(
+        """\
+        #!/bin/sh
+        until [ "$(grep -c attempt_failed "$ROSE_CAMPAIGN_DIR/r/journal.jsonl")" = 2 ]; do sleep 0.05; done
+        exit 5
+        """,
+        "late.sh",
     )
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
     status = rose.status("r")

@@ -228,8 +228,8 @@ def test_a_step_that_comes_too_late_does_not_start(slurm: Cluster, waiting: Rose
 def test_rose_waits_for_other_steps_of_the_job(slurm: Cluster, waiting: Rose) -> None:
     """Those that the user has started beside rose: no error, and no line of srun's in the logs of tasks."""
     (waiting.folder / "go").touch()
-    other = "srun --exact --ntasks=2 sh -c 'sleep 3; touch $SLURM_PROCID'"
-    script = f"{other} &\nsleep 1\n{ROSE} run campaign.yaml --run-dir r"
+    other = "srun --exact --ntasks=2 sh -c 'touch began; sleep 3; touch $SLURM_PROCID'"
+    script = f"{other} &\nuntil [ -e began ]; do sleep 0.05; done\n{ROSE} run campaign.yaml --run-dir r"
     job = slurm.sbatch(script, "--nodes=1", "--ntasks=2", folder=waiting.folder)
     assert slurm.wait(job) == Ended("COMPLETED", 0), slurm.output(job)
     assert (waiting.folder / "1").exists()
