@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.conftest import PATIENCE
+from tests.preloaded import run_script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +15,23 @@ if TYPE_CHECKING:
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 
 
+LIBRARIES = ("numpy", "scipy.integrate", "sklearn.datasets")
+"""What the scripts import, loaded once: for most of them, that is most of what they take."""
+
+
 def run_step(
-    script: str, workspace: Path, *, seed: int, iteration: int, options: Sequence[str] = (), replica: int = 0
+    script: str,
+    workspace: Path,
+    *,
+    seed: int,
+    iteration: int,
+    options: Sequence[str] = (),
+    replica: int = 0,
+    interpreter: int = 0,
 ) -> str:
     """Run `script`, a path below campaigns/, as rose would, and give the last line that it printed.
 
+    A process of another `interpreter` shares neither hash seed nor random state with this one.
     The learner's options are what the campaign file would resolve to; a script that fails raises an AssertionError
     with what it said.
     """
@@ -40,15 +52,7 @@ def run_step(
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    done = subprocess.run(
-        [sys.executable, str(path), *options],
-        cwd=workspace,
-        env={**os.environ, **surroundings},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script([str(path), *options], workspace, surroundings, PATIENCE, modules=LIBRARIES, of=interpreter)
     assert done.returncode == 0, f"{script} ended with {done.returncode}: {done.stderr}"
     return done.stdout.splitlines()[-1] if done.stdout else ""
 

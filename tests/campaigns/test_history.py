@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tests.campaigns.reference_loop import accuracy_history
@@ -28,8 +27,7 @@ def test_the_history_is_that_of_a_plain_loop(rose: Rose, tmp_path: Path) -> None
         workspace.mkdir(parents=True)
         return accuracy_history(workspace, seed=seeds[name], acquisition=acquisition, start=start, max_iter=4)
 
-    with ThreadPoolExecutor(2) as pool:
-        expected = dict(zip(LEARNERS, pool.map(plain_loop, LEARNERS), strict=True))
+    expected = {name: plain_loop(name) for name in LEARNERS}
     learners = rose.learners("r")
     assert {name: learners[name]["history"] for name in LEARNERS} == expected
     assert all(len(history) == 4 for history in expected.values())

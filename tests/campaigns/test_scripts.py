@@ -52,11 +52,13 @@ def files(workspace: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in workspace.iterdir()}
 
 
-def run_loop(loop: tuple[Step, ...], workspace: Path, *, seed: int, iterations: int = 2) -> list[str]:
+def run_loop(
+    loop: tuple[Step, ...], workspace: Path, *, seed: int, iterations: int = 2, interpreter: int = 0
+) -> list[str]:
     """The last line of every step, in order."""
     workspace.mkdir(exist_ok=True)
     return [
-        run_step(step.script, workspace, seed=seed, iteration=iteration, options=step.options)
+        run_step(step.script, workspace, seed=seed, iteration=iteration, options=step.options, interpreter=interpreter)
         for iteration in range(iterations)
         for step in loop
     ]
@@ -79,15 +81,18 @@ def test_each_step_reports_and_the_criterion_is_a_number(loop: tuple[Step, ...],
 def test_a_step_that_runs_again_leaves_the_same_files(loop: tuple[Step, ...], tmp_path: Path) -> None:
     for iteration in range(2):
         for step in loop:
-            first = run_step(step.script, tmp_path, seed=1, iteration=iteration, options=step.options)
-            left = files(tmp_path)
-            again = run_step(step.script, tmp_path, seed=1, iteration=iteration, options=step.options)
-            assert (again, files(tmp_path)) == (first, left), step
+            said, left = [], []
+            for interpreter in range(2):
+                asked = {"seed": 1, "iteration": iteration, "interpreter": interpreter}
+                said.append(run_step(step.script, tmp_path, options=step.options, **asked))
+                left.append(files(tmp_path))
+            assert said[0] == said[1], step
+            assert left[0] == left[1], step
 
 
 def test_two_runs_with_one_seed_are_alike_and_with_another_differ(loop: tuple[Step, ...], tmp_path: Path) -> None:
     one, two, other = (tmp_path / name for name in ("one", "two", "other"))
-    assert run_loop(loop, one, seed=1) == run_loop(loop, two, seed=1)
+    assert run_loop(loop, one, seed=1) == run_loop(loop, two, seed=1, interpreter=1)
     assert files(one) == files(two)
     run_loop(loop, other, seed=2, iterations=1)
     left = files(other)
@@ -102,7 +107,7 @@ def test_what_an_interrupted_attempt_left_does_no_harm(tmp_path: Path) -> None:
     for path in list(tmp_path.iterdir()):
         path.with_suffix(".unfinished").write_bytes(path.read_bytes()[:100])
         path.unlink()
-    assert (run_loop(loop, tmp_path, seed=1, iterations=1), files(tmp_path)) == (lines, whole)
+    assert (run_loop(loop, tmp_path, seed=1, iterations=1, interpreter=1), files(tmp_path)) == (lines, whole)
 
 
 def test_a_learner_labels_no_more_than_it_is_told_and_never_forgets(tmp_path: Path) -> None:
