@@ -379,7 +379,21 @@ class Report:
 _MOST = 2**53
 
 _EXACT = frozenset(
-    {"values", "best", "threshold", "p0", "p10", "p25", "p50", "p75", "p90", "p100", "settings", "reported"}
+    {
+        "values",
+        "best",
+        "threshold",
+        "p0",
+        "p10",
+        "p25",
+        "p50",
+        "p75",
+        "p90",
+        "p100",
+        "settings",
+        "reported",
+        "comparison",
+    }
 )
 """Fields whose numbers are not times: they keep all digits."""
 

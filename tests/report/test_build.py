@@ -126,6 +126,13 @@ def test_numbers_at_the_edges_stay_what_they_are(tmp_path: Path) -> None:
 # --- the timeline ---------------------------------------------------------------------------------------------------
 
 
+def test_a_comparison_keeps_all_digits_of_its_values(tmp_path: Path) -> None:
+    """It has times too, but a best value of 0.00078745 must not become 0.001, which nobody has computed."""
+    compared = {"runs": [{"metrics": [{"best_value": 0.00078745, "thresholds": [0.0004]}]}]}
+    run = Reading(RunDirectory.at(samples.odd(tmp_path))).read()
+    assert to_json(build.report([run], BEGAN, compared))["comparison"] == compared
+
+
 def test_every_attempt_is_there_with_its_wait_and_its_end(tmp_path: Path) -> None:
     text = campaign(learners=2, max_iter=1)
     told = story(tmp_path, "r", text, 1, seconds=lambda *_: 10.0, fails=lambda learner, _, task, attempt: (
