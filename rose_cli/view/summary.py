@@ -174,7 +174,8 @@ class RunEnd:
 
     def _changes(self) -> Iterator[Text]:
         """The latest changes of the plan since the run was started."""
-        edits = [edit for _, event in self.state.plan_changes for edit in event.edits]
+        lines = (line for _, event in self.state.plan_changes for line in event.edits)
+        edits = [line for line in lines if not line.startswith(" ")]  # without what `rose set` says more about an edit
         for place, edit in enumerate(edits[-MOST_CHANGES:]):
             yield labelled("" if place else "changed", safe(edit))
         if len(edits) > MOST_CHANGES:

@@ -255,3 +255,14 @@ def test_a_run_that_a_program_decides_goes_on_in_python(
     scenario.state.session.decides = True
     text = told(scenario, run.path, over(scenario, "interrupted"))
     assert text.splitlines()[-1] == f"  resume   {again}"
+
+
+def test_what_is_said_of_a_change_is_no_change_of_its_own(tmp_path: Path) -> None:
+    scenario = tutorial()
+    notes = ("    not in static, where 'begin' has run or is running: it runs once",)
+    scenario.tell(e.PlanChanged(1, ("a: 1 → 2", "b: 1 → 2")))
+    scenario.tell(e.PlanChanged(2, ("begin n: 6 → 9", *notes)))
+    lines = [line.strip() for line in told(scenario, tmp_path, over(scenario)).splitlines()]
+    at = next(place for place, line in enumerate(lines) if line.startswith("changed"))
+    assert lines[at : at + 3] == ["changed  a: 1 → 2", "b: 1 → 2", "begin n: 6 → 9"]
+    assert not any("earlier change" in line or "it runs once" in line for line in lines)
