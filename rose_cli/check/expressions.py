@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.expression.compiler import Expression
@@ -14,7 +15,7 @@ from rose_cli.config.expression.parser import ExpressionError, MissingError
 from rose_cli.config.expression.reports import TaskReports
 from rose_cli.config.iterations import REST
 from rose_cli.config.models import TASK_SECTIONS, Iterations, TaskFields
-from rose_cli.config.replica_types import Axes
+from rose_cli.config.replica_types import Axes, GivenReplicas
 from rose_cli.plan.model import CRITERION
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic
@@ -101,8 +102,21 @@ def _lists(campaign: Campaign, place: _Place) -> Iterator[Diagnostic]:
         return  # which may change the number
     text = place.expression.text.strip()
     message = f"`{text}` is a list, with an entry for each replica of '{found[1]}'; expected a number"
-    yield Diagnostic("bad-expression", message, place.path, f"write mean({text}), max({text}) or one replica: "
-                     f"results.{found[1]}[0]{text.removeprefix(f'results.{found[1]}')}")  # fmt: skip
+    below = text.removeprefix(f"results.{found[1]}")
+    one, key = _first_replica(task.replicas, below)
+    hint = f"one replica: results.{found[1]}{one}{key}"
+    hint = f"write mean({text}), max({text}) or {hint}" if key == below else f"write {hint}"
+    yield Diagnostic("bad-expression", message, place.path, hint)
+
+
+def _first_replica(replicas: GivenReplicas, below: str) -> tuple[str, str]:
+    """How an expression names a replica, and the rest of `.cnn.loss`, where that begins with the name of one."""
+    if not isinstance(replicas, Axes):
+        return "[0]", below
+    names = ["-".join(each) for each in product(*replicas.names.values())]
+    first, _, rest = below.removeprefix(".").partition(".")
+    is_meant = first in names and rest
+    return (f'["{first}"]', f".{rest}") if is_meant else (f'["{names[0]}"]', below)
 
 
 def _check(place: _Place, order: Order, *, has_tasks: bool) -> Iterator[Diagnostic]:
