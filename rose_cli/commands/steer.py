@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from functools import partial
@@ -30,7 +29,7 @@ from rose_cli.runs.set_requests import SetRequest
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, ExitCode, RunDirectoryError, RunLockedError
 from rose_cli.util.files import read_regular
-from rose_cli.util.ownership import restrict_umask
+from rose_cli.util.ownership import restrict_umask, umask_kept
 from rose_cli.util.redact import masked_setting, remember
 from rose_cli.view.console import notice, say
 from rose_cli.view.edits import shortened_list
@@ -160,18 +159,15 @@ def values_set(run: Path, words: Sequence[str], learners: Sequence[str], *, trus
 
     Raises RefusedError, CampaignError and others, as the command does.
     """
-    umask = os.umask(0o077)
-    os.umask(umask)
-    try:
+    with umask_kept():
         info = _read(str(run), "set", trust=trust)
         settings = _words(info).given(words, learners)
         wanted = Wanted(settings, settings)
-        _checked(RunLocation(info.directory, info.plan, info.state), wanted, is_going=info.alive)
-        return tuple(_carried_out(info, wanted).lines)
-    except UnchangedError:
-        return ()
-    finally:
-        os.umask(umask)
+        try:
+            _checked(RunLocation(info.directory, info.plan, info.state), wanted, is_going=info.alive)
+            return tuple(_carried_out(info, wanted).lines)
+        except UnchangedError:
+            return ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import os
 import pwd
 import stat
 import struct
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,11 @@ OVERFLOW_UID = 65534
 """The owner that a container or a file server shows for a file whose owner it does not know."""
 
 _UMASK_OF_USER: list[int] = []
+
+_UMASK_LOCK = threading.Lock()
+
+_KEPT: list[int] = []
+"""The umask of a program of the user, once for each of its calls that are going on."""
 
 _EVERYBODY = "everybody on this machine"
 
@@ -123,9 +129,29 @@ def restrict_umask(withheld: int = 0) -> None:
 
     Tasks are not affected: they get the user's own umask, `user_umask`.
     """
-    before = os.umask(0o077)
-    _UMASK_OF_USER.append(before)
-    os.umask(before | 0o022 | withheld)
+    with _UMASK_LOCK:
+        before = os.umask(0o077)
+        _UMASK_OF_USER.append(before)
+        os.umask(before | 0o022 | withheld)
+
+
+@contextmanager
+def umask_kept() -> Iterator[None]:
+    """For a call from a program of the user: once the last of those that are going on, in any thread, has ended, the
+    program has the umask that it had before the first."""
+    with _UMASK_LOCK:
+        if not _KEPT:
+            umask = os.umask(0o077)
+            os.umask(umask)
+        _KEPT.append(_KEPT[0] if _KEPT else umask)
+    try:
+        yield
+    finally:
+        with _UMASK_LOCK:
+            umask = _KEPT.pop()
+            if not _KEPT:
+                os.umask(umask)
+                _UMASK_OF_USER.clear()
 
 
 def user_umask() -> int:

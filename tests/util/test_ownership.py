@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from rose_cli.runs.directory import RunDirectory, refuse_links
 from rose_cli.util import ownership
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.ownership import ownership_problem
+from rose_cli.util.ownership import ownership_problem, restrict_umask, umask_kept, user_umask
 from rose_cli.util.shared import SHARED
 from tests.two_users import MALLORY, MOST, NAMED_GROUP, NAMED_USER, NOBODY, OTHERS, OWN, OWN_GROUP, RW, TEAM, R
 
@@ -138,3 +139,28 @@ def test_root_takes_the_runs_of_who_called_it_through_sudo(monkeypatch: pytest.M
     assert ownership.own_uids() == {0, 4001}
     monkeypatch.setattr(os, "geteuid", lambda: 4002)
     assert ownership.own_uids() == {0, 4002}, "the variable is believed of root alone"
+
+
+def test_a_program_keeps_its_umask_however_calls_of_its_threads_overlap() -> None:
+    inside, over = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with umask_kept():
+            restrict_umask(0o077)
+            inside.set()
+            over.wait()
+
+    before = os.umask(0o002)
+    try:
+        thread = threading.Thread(target=first)
+        thread.start()
+        inside.wait()
+        with umask_kept():
+            restrict_umask()
+            over.set()
+            thread.join()
+        now = os.umask(0o002)
+        assert (now, user_umask()) == (0o002, -1)
+    finally:
+        over.set()
+        os.umask(before)
