@@ -16,6 +16,7 @@ from rose_cli.api.running import RunningRun, child_output
 from rose_cli.api.settings import campaign_text, settings_of
 from rose_cli.api.upstream.scripts import program_stem, script_name
 from rose_cli.campaign_file import check_campaign, parse_setting, task_environment
+from rose_cli.config.rules import directory_name_error
 from rose_cli.made import Made
 from rose_cli.runs.changes import PROGRAM
 from rose_cli.util.dataclass import dataclass
@@ -169,6 +170,8 @@ class _Source:
 
 def _source(file: PathLike | Mapping[str, Any], name: str | None) -> _Source:
     if isinstance(file, Mapping):
+        if name and (fault := directory_name_error(name)) is not None:
+            raise UsageError(f"{name!r:.60} cannot be the name of a campaign and its runs: {fault[0]}", fault[1])
         path = Path.cwd() / f"{name or program_stem()}{PROGRAM}"
         return _Source(path, campaign_text(file, f"made by {script_name()}"))
     if name is not None:

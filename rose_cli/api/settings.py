@@ -38,7 +38,7 @@ def _checked(path: str, value: Any) -> Any:  # noqa: ANN401
     try:
         plain = _plain(value)
         json.dumps(plain, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
         message = f"'{path}' cannot be set to {value!r:.60}"
@@ -49,20 +49,25 @@ def _checked(path: str, value: Any) -> Any:  # noqa: ANN401
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    """As JSON has it, which YAML reads in the same way: paths as strings, numbers of numpy as those of Python."""
+    """As JSON has it, which YAML reads in the same way: paths as strings, numbers and arrays of NumPy as Python's."""
     if isinstance(value, Mapping):
-        return {key if type(key) is int else str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
+        return {_key(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | range):
         return [_plain(entry) for entry in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if inspect.isfunction(value):
         return _function(value)
-    if hasattr(value, "item") and not isinstance(value, str):
-        return _plain(value.item())
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(value)
     return value
+
+
+def _key(key: Any) -> int | str:  # noqa: ANN401
+    key = key.tolist() if hasattr(key, "tolist") else key
+    return key if type(key) is int else str(key)
 
 
 def _function(function: Callable[..., object]) -> str:

@@ -69,6 +69,21 @@ def test_mistakes_in_a_dictionary_are_shown_in_its_text(folder: Path) -> None:
     assert [each.code for each in rose_cli.problems({**CAMPAIGN, "nonesuch": 1})] == ["unknown-key"]
 
 
+@pytest.mark.parametrize("name", ["a/b", "../a", "..", "a\0b", "a\nb", "x" * 300], ids=repr)
+def test_a_name_that_no_file_can_have_is_refused(name: str, folder: Path) -> None:
+    with pytest.raises(rose_cli.UsageError, match="cannot be the name of a campaign"):
+        rose_cli.load(CAMPAIGN, name=name)
+
+
+def test_arrays_and_ranges_are_lists_and_numbers_of_numpy_are_keys(folder: Path) -> None:
+    learner = {"name": "a", "work": {iteration: {"--n": iteration} for iteration in np.arange(2)}}
+    run = rose_cli.load({**CAMPAIGN, "learners": [learner]}).run(output="quiet")
+    assert options(run, "a") == [0, 1]
+    grid = {"work.--n": range(2), "work.--rate": np.array([0.5, 0.25])}
+    swept = rose_cli.load({**CAMPAIGN, "learners": [{"name": "a"}], "sweep": {"grid": grid}})
+    assert len(swept.plan.learners) == 4
+
+
 def local(count: int) -> None:
     """Not at the top level of a module that a task can import under its own name."""
 
@@ -79,8 +94,9 @@ def local(count: int) -> None:
         (object(), "'tasks' cannot be set to"),
         (float("nan"), "'tasks' cannot be set to"),
         (lambda: 1, "a function of this program alone"),
+        ((circle := dict[str, object]()).setdefault("itself", circle), "'tasks' cannot be set to"),
     ],
-    ids=["object", "nan", "lambda"],
+    ids=["object", "nan", "lambda", "circle"],
 )
 def test_what_no_campaign_file_can_have_is_refused(value: object, message: str, folder: Path) -> None:
     with pytest.raises(rose_cli.UsageError, match=message):
