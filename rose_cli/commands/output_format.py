@@ -16,22 +16,22 @@ _Format = TypeVar("_Format", bound=str)
 _OTHER_FORMATS = {
     suffix: name
     for name, suffixes in {
-        "PDF": ".pdf",
-        "PostScript": ".ps .eps",
-        "image": ".jpg .jpeg .gif .webp .bmp .tif .tiff .svg .png",
-        "web page": ".html .htm",
-        "Markdown": ".md .markdown",
-        "text document": ".docx .odt .rtf .tex",
-        "spreadsheet": ".xlsx .xls .ods",
-        "JSON": ".json",
-        "JSON Lines": ".jsonl",
-        "CSV": ".csv",
-        "Parquet": ".parquet",
-        "notebook": ".ipynb",
-        "YAML": ".yaml .yml",
-        "data": ".feather .arrow .h5 .hdf5 .nc .npy .npz .pkl .rds .db .sqlite .duckdb",
-        "ZIP": ".zip",
-        "compressed": ".gz .bz2 .xz .zst",
+        "a PDF file": ".pdf",
+        "a PostScript file": ".ps .eps",
+        "an image": ".jpg .jpeg .gif .webp .bmp .tif .tiff .svg .png",
+        "a web page": ".html .htm",
+        "a Markdown file": ".md .markdown",
+        "a text document": ".docx .odt .rtf .tex",
+        "a spreadsheet": ".xlsx .xls .ods",
+        "a JSON file": ".json",
+        "a JSON Lines file": ".jsonl",
+        "a CSV file": ".csv",
+        "a Parquet file": ".parquet",
+        "a notebook": ".ipynb",
+        "a YAML file": ".yaml .yml",
+        "a file of binary data": ".feather .arrow .h5 .hdf5 .nc .npy .npz .pkl .rds .db .sqlite .duckdb",
+        "a ZIP file": ".zip",
+        "a compressed file": ".gz .bz2 .xz .zst",
     }.items()
     for suffix in suffixes.split()
 }
@@ -48,4 +48,4 @@ def format_by_name(path: Path, known: Mapping[str, _Format], default: _Format, h
     if (other := _OTHER_FORMATS.get(suffix)) is None:
         return default
     hint = hints.get(suffix, f"choose a name that ends in {', '.join(known)}, or add --format")
-    raise UsageError(f"'{short_path(path)}' is the name of a {other} file, which cannot be written here", hint)
+    raise UsageError(f"'{short_path(path)}' is the name of {other}, which cannot be written here", hint)

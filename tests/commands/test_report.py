@@ -47,11 +47,20 @@ def test_the_name_of_the_file_says_which_form_it_has(two: Rose) -> None:
         assert (two.folder / name).read_text(encoding="utf-8").lower().startswith(start)
 
 
-@pytest.mark.parametrize("name", ["a.pdf", "a.JPG", "a.csv", "a.json", "a.docx"])
-def test_a_name_of_another_format_is_refused_unless_the_format_is_given(two: Rose, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("a.pdf", "a PDF file"),
+        ("a.JPG", "an image"),
+        ("a.csv", "a CSV file"),
+        ("a.ipynb", "a notebook"),
+        ("a.docx", "a text document"),
+    ],
+)
+def test_a_name_of_another_format_is_refused_unless_the_format_is_given(two: Rose, name: str, what: str) -> None:
     called = two("report", "two", "-o", name)
     assert called.code == 2
-    assert f"'{name}' is the name of a" in called.err
+    assert f"'{name}' is the name of {what}, which" in called.err
     assert not (two.folder / name).exists()
     assert two("report", "two", "-o", name, "--format", "html").code == 0
 
