@@ -78,7 +78,7 @@ def forecast(
         return Forecast(None, {})
     done = sum(len(learner.iterations) for learner in state.learners.values())
     waiting = places_in_order(plan, state, resumed=resumed)
-    works = [_Work.of(learner, state, moment, cores, done) for learner in waiting]
+    works = [_Work.of(learner, state, moment, cores, done, len(waiting)) for learner in waiting]
     places = plan.limits.max_parallel_learners or len(works)
     ends = [_ends(works, at, places, cores, room) for at in range(3)]
     estimates = {
@@ -121,8 +121,8 @@ class _Work:
     is_bounded: bool
 
     @classmethod
-    def of(cls, learner: LearnerPlan, state: RunState, moment: Moment, cores: int, done: int) -> _Work:
-        """`done`: the iterations of all learners."""
+    def of(cls, learner: LearnerPlan, state: RunState, moment: Moment, cores: int, done: int, learners: int) -> _Work:
+        """`done`: the iterations of all learners; `learners`: how many of them have not ended."""
         there = state.learners[learner.name]
         bound = state.bound(learner.name, learner.max_iter)
         after = UNBOUNDED if bound is None else min(UNBOUNDED, max(0, bound - len(there.iterations) - 1))
@@ -131,7 +131,7 @@ class _Work:
         is_open = is_known = False
         for step, iterations in _steps_left(learner, there, after):
             known = state.durations_of(learner.name, step.task)
-            seen = _Known(known or _NEVER, _per_iteration(step.task, there, state, done), moment)
+            seen = _Known(known or _NEVER, _per_iteration(step.task, there, state, done), moment, learners)
             runs = _Runs.of(step, iterations, learner, there, seen)
             if known is None:
                 is_open |= runs.is_any
@@ -195,11 +195,15 @@ _NEVER = Durations(1)
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of a task: how long attempts take, and how many replicas there were for each iteration so far."""
+    """What is known of a task: how long attempts take, and how many replicas there were for each iteration so far.
+
+    `learners`: how many of them are asked for.
+    """
 
     durations: Durations
     often: float
     moment: Moment
+    learners: int
 
     def share_left(self, step: StepState) -> float:
         """What is left of a running attempt, in mean durations.
@@ -235,8 +239,8 @@ class _Runs:
             states = _states(command, step.task, plan, learner)
             rests = [known.share_left(state) if state.running else None for state in states if not state.finished]
         if not step.at or len(later) > MOST_ITERATIONS:
-            return cls(command, rests, [_expected(step.otherwise, plan, later, known.often)])
-        return cls(command, rests, [_expected(step.command(at), plan, range(at, at + 1), known.often) for at in later])
+            return cls(command, rests, [_expected(step.otherwise, plan, later, known)])
+        return cls(command, rests, [_expected(step.command(at), plan, range(at, at + 1), known) for at in later])
 
     @property
     def is_any(self) -> bool:
@@ -275,14 +279,14 @@ def _states(command: CommandPlan, task: str, plan: LearnerPlan, learner: Learner
 
 
 def _expected(
-    command: CommandPlan, plan: LearnerPlan, iterations: range, often: float
+    command: CommandPlan, plan: LearnerPlan, iterations: range, known: _Known
 ) -> tuple[CommandPlan, float, float]:
     """In how many of these iterations a command is expected to run, and with how many replicas.
 
-    A condition on the iteration alone is evaluated ahead. What only the run decides is expected as `often` as so far.
+    A condition on the iteration alone is evaluated ahead. What only the run decides is expected as often as so far.
     """
-    times = times_it_runs(command, plan, iterations.start, iterations.stop)
-    every = len(iterations)
+    times = times_it_runs(command, plan, iterations.start, iterations.stop, known.learners)
+    every, often = len(iterations), known.often
     if command.replicas_from is None:
         share = min(1.0, often / max(1, command.replicas))
         return command, every * share if times is None else times, command.replicas

@@ -58,7 +58,9 @@ class Effort:
     is_conditional: bool = False
 
     def add(self, use: Use, learners: int, measured: Measured | None) -> None:
-        """The command in the iterations of so many learners."""
+        """The command in the iterations of so many learners, if there are any."""
+        if not use.times:
+            return
         command, times = use.command, use.times * learners
         cores = command.resources.cores
         count = None if command.replicas_from is not None else times * command.replicas
@@ -130,7 +132,7 @@ def efforts(plan: Plan, measured: Mapping[str, Measured] | None = None) -> Effor
 
     if plan.shared is not None:
         for step in plan.shared.before:
-            add(step, (_use(step.command(0), plan.shared, 0, 1)._replace(is_once=True),))
+            add(step, (_use(step.command(0), plan.shared, range(1), 1)._replace(is_once=True),))
     kinds: dict[object, list[LearnerPlan]] = {}
     for learner in plan.learners:  # thousands share their steps
         conditions = any(command.when is not None for step in learner.all_steps for command in step.commands)
@@ -138,38 +140,41 @@ def efforts(plan: Plan, measured: Mapping[str, Measured] | None = None) -> Effor
         key = tuple(id(step) for step in learner.all_steps), learner.max_iter, parameters
         kinds.setdefault(key, []).append(learner)
     for learners in kinds.values():
-        for step, uses in _uses_of(learners[0]):
+        for step, uses in _uses_of(learners[0], len(plan.learners)):
             add(step, uses, len(learners))
     for step in plan.shared.after if plan.shared is not None else ():
         add(step, (Use(step.command(1), 1, step.command(1).when is not None, is_once=True),))
     return found
 
 
-def _uses_of(learner: LearnerPlan) -> Iterator[tuple[StepPlan, Iterable[Use] | None]]:
-    """Each step with its commands; None: without a bound."""
+def _uses_of(learner: LearnerPlan, learners: int) -> Iterator[tuple[StepPlan, Iterable[Use] | None]]:
+    """Each step with its commands; None: without a bound. `learners`: those of the plan."""
     bound = learner.max_iter
     for step in learner.before:
-        yield step, (_use(step.command(0), learner, 0, 1)._replace(is_once=True),)
+        yield step, (_use(step.command(0), learner, range(1), learners)._replace(is_once=True),)
     for step in learner.in_every_iteration:
-        yield step, None if bound is None else _uses_in(step, learner, bound)
+        yield step, None if bound is None else _uses_in(step, learner, bound, learners)
     for step in learner.after:  # nobody knows which iteration is the last one
         command = step.command(bound - 1 if bound is not None else 0)
         yield step, (Use(command, 1, command.when is not None, is_once=True),)
 
 
-def _uses_in(step: StepPlan, learner: LearnerPlan, bound: int) -> Iterator[Use]:
+def _uses_in(step: StepPlan, learner: LearnerPlan, bound: int, learners: int) -> Iterator[Use]:
     """The commands of the iterations up to the bound."""
     special = sorted(iteration for iteration in step.at if iteration < bound)
     if step.hold:
         ends = [*special, bound][1:]
-        yield from (_use(step.at[first], learner, first, end) for first, end in zip(special, ends, strict=True))
-        yield _use(step.otherwise, learner, 0, special[0] if special else bound)
+        for first, end in zip(special, ends, strict=True):
+            yield _use(step.at[first], learner, range(first, end), learners)
+        yield _use(step.otherwise, learner, range(special[0] if special else bound), learners)
         return
-    yield from (_use(step.at[iteration], learner, iteration, iteration + 1) for iteration in special)
-    every = _use(step.otherwise, learner, 0, bound)
-    yield every._replace(times=every.times - sum(_use(step.otherwise, learner, at, at + 1).times for at in special))
+    for at in special:
+        yield _use(step.at[at], learner, range(at, at + 1), learners)
+    every = _use(step.otherwise, learner, range(bound), learners)
+    elsewhere = sum(_use(step.otherwise, learner, range(at, at + 1), learners).times for at in special)
+    yield every._replace(times=every.times - elsewhere)
 
 
-def _use(command: CommandPlan, learner: LearnerPlan, first: int, end: int) -> Use:
-    times = times_it_runs(command, learner, first, end)
-    return Use(command, end - first if times is None else times, times is None)
+def _use(command: CommandPlan, learner: LearnerPlan, iterations: range, learners: int) -> Use:
+    times = times_it_runs(command, learner, iterations.start, iterations.stop, learners)
+    return Use(command, len(iterations) if times is None else times, times is None)

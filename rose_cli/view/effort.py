@@ -29,7 +29,7 @@ def effort_lines(plan: Plan, found: Efforts, like: str | None) -> Iterator[str]:
     yield "commands, attempts with all retries, and core-hours are upper bounds: learners may stop earlier"
     conditional = [safe(each.task) for each in found.tasks.values() if each.is_conditional]
     if conditional:
-        yield f"counted in every iteration, although the run decides: {listed(conditional, MOST_NAMED)} (when)"
+        yield f"counted in every iteration, although it may run in fewer: {listed(conditional, MOST_NAMED)} (when)"
     yield from _unknown(found, like)
 
 

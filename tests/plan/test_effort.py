@@ -117,7 +117,7 @@ def test_a_condition_on_the_iteration_alone_is_evaluated_ahead(compiled: Compile
         "end": (4, True),
     }
     lines = list(effort_lines(plan, efforts(plan), None))
-    assert "counted in every iteration, although the run decides: rare, end (when)" in lines
+    assert "counted in every iteration, although it may run in fewer: rare, end (when)" in lines
 
 
 def test_another_run_tells_how_often_a_condition_holds_and_how_many_replicas_there_are(compiled: Compile) -> None:
@@ -138,3 +138,17 @@ def test_a_schedule_that_begins_beyond_the_bound_counts_as_the_others_do(compile
         learners: [{train: {5: {--a: 1}, hold: true}}]
         """)
     assert efforts(plan).total.commands == 3
+
+
+def test_a_command_of_no_iteration_has_no_say(compiled: Compile) -> None:
+    found = efforts(
+        compiled("""
+            max_iter: 2
+            tasks:
+              training: {executable: echo, cores_per_rank: 2}
+              late: {executable: echo, replicas: "default(result.n, 2)", when: i > 5}
+            learners: [{training: {0-1: {cores_per_rank: 1, timeout: 60}}}]
+            """)
+    )
+    assert (found.tasks["training"].cores, found.tasks["training"].core_seconds) == ((1, 1), 120)
+    assert (found.tasks["late"].commands, found.total.commands, found.total.core_seconds) == (0, 2, 120)
