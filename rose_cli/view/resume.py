@@ -56,14 +56,14 @@ def preview_lines(
 def _preview_of_campaign(planned: LearnerPlan, state: RunState) -> str:
     """Whether its setup is done, and whether a finish is to come."""
     shared = state.shared
-    setup = "has its setup" if shared is not None and shared.iterations else "runs its setup before all learners"
+    setup = "setup is done" if shared is not None and shared.iterations else "setup runs before all learners"
     if not planned.before:
         setup = "has no setup"
     rest = [each for each in state.learners.values() if each.stop_reason is None]
     if not planned.after:
         return setup
     is_due = state.finish_is_due or rest
-    return f"{setup}; runs its finish when all learners have ended" if is_due else f"{setup}; has run its finish"
+    return f"{setup}; finish runs when all learners have ended" if is_due else f"{setup}; finish is done"
 
 
 def continues(planned: LearnerPlan, state: RunState) -> bool:

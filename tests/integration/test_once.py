@@ -64,7 +64,7 @@ def test_a_failed_setup_ends_the_run_before_any_learner_starts(ready: Rose) -> N
     status = ready.status("run")
     assert (status["status"], status["campaign_tasks"]["status"]) == ("failed", "failed")
     assert status["causes"][0]["learners"] == ["campaign"]
-    assert "campaign: runs its setup before all learners" in ready("resume", "run", "--dry-run").out
+    assert "campaign: setup runs before all learners" in ready("resume", "run", "--dry-run").out
     (ready.folder / "broken").unlink()
     assert ready("resume", "run").code == 0
     assert log(ready) == ONE_LIFE
