@@ -165,7 +165,7 @@ class _Checker:
         names = self.ctx.task_names
         for task in learner.schedules if names else ():
             if task not in names:
-                yield unknown_task(task, (*path, task), names, learner.schedules)
+                yield unknown_task(task, (*path, task), names, learner.schedules, self.campaign.per_campaign)
 
     def _check_schedules(self, plan: LearnerPlan, learner: Learner, path: KeyPath) -> Iterator[Diagnostic]:
         horizon = Horizon(plan.max_iter, plan.criterion is not None, ((), path), tuple(plan.values.items()))

@@ -311,18 +311,30 @@ def refuse_beside_criteria(value: object, known: Collection[str]) -> None:
         hint = "keep one: 'any' stops a learner when one criterion is met, 'all' when every one is"
         fail("conflicting-keys", "'any' and 'all' cannot be combined", hint, below=("all",), at_key=True)
     beside = there[0] if there else next(key for key in ("any", "all") if key in value)
-    fail_if_any(_beside_criteria(key, beside, known) for key in value if key not in ("any", "all"))
+    metrics = _metrics_of(value[beside])
+    fail_if_any(_beside_criteria(key, beside, known, metrics) for key in value if key not in ("any", "all"))
     if not there:
         fail("missing-key", f"there is no criterion under '{beside}'", "list at least one", below=(beside,))
 
 
-def _beside_criteria(key: object, beside: str, known: Collection[str]) -> Diagnostic:
+IS_ENTRY = "'{key}' is entry {place} of '{beside}', counted from 0: change it there"
+
+
+def _metrics_of(entries: object) -> dict[object, int]:
+    """The position of each metric in a list of criteria."""
+    found = [entry.get("metric") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return {metric: place for place, metric in enumerate(found) if isinstance(metric, str)}
+
+
+def _beside_criteria(key: object, beside: str, known: Collection[str], metrics: Mapping[object, int]) -> Diagnostic:
     hint = f"put it into an entry of '{beside}'"
     if key in known:
         return Diagnostic("unknown-key", f"'{key}' belongs to one criterion, not beside '{beside}'", (str(key),), hint,
                           at_key=True)  # fmt: skip
     near = nearest(str(key), known)
     hint = f"did you mean '{near}'? {hint}" if near else f"what one criterion says is in an entry of '{beside}'"
+    if key in metrics:
+        hint = IS_ENTRY.format(key=shortened(str(key)), place=metrics[key], beside=beside)
     place = key if isinstance(key, int) else str(key)
     return Diagnostic("unknown-key", f"unknown key '{shortened(str(key))}'", (place,), hint, at_key=True)
 

@@ -126,6 +126,9 @@ def _is_inside(inner: Diagnostic, outer: Diagnostic) -> bool:
     return start <= (inner.span.line, inner.span.column) and (inner.span.end_line, inner.span.end_column) <= end
 
 
+_ENTRY = re.compile(r"' is entry (\d+) of '(any|all)'")
+
+
 def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
     """The hint for a value of `--set`, which overrides the keys of the file."""
     hint, path = diagnostic.hint or "", diagnostic.path
@@ -134,6 +137,8 @@ def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
     if diagnostic.code == "unknown-key" and hint.startswith("put it into an entry of '"):
         entry = ".".join(map(str, (*path[:-1], hint.split("'")[1], 0, path[-1])))
         return f"write {entry} for the first criterion"
+    if diagnostic.code == "unknown-key" and (found := _ENTRY.search(hint)) is not None:
+        return f"write {'.'.join(map(str, (*path[:-1], found[2], found[1])))} in place of {'.'.join(map(str, path))}"
     if diagnostic.code == "unknown-key" and hint.startswith("valid keys: executable"):
         dashed = f"-{path[-1]}" if len(str(path[-1])) == 1 else f"--{path[-1]}"
         return f"for an option write {path[-2]}.{dashed}; {hint}"
@@ -187,8 +192,14 @@ def _invalid_paths(diagnostic: Diagnostic) -> list[KeyPath]:
 def _about_tasks(found: Sequence[Diagnostic], data: Any, tasks: frozenset[str]) -> list[Diagnostic]:  # noqa: ANN401
     """With one diagnostic on the key where a learner's `nme: a` was taken for the options of a task `nme`."""
     misnamed = {path for each in found if (path := _task_path(each.path)) and _is_misnamed(path, data, tasks)}
-    unknown = [unknown_task(str(path[-1]), path, tasks, value_at(path[:-1], data)) for path in misnamed]
+    once = {str(name) for part in ("setup", "finish") for name in _names_below(data, part)}
+    unknown = [unknown_task(str(path[-1]), path, tasks, value_at(path[:-1], data), once) for path in misnamed]
     return [each for each in found if _task_path(each.path) not in misnamed] + unknown
+
+
+def _names_below(data: Any, section: str) -> Iterable[object]:  # noqa: ANN401
+    below = data.get(section) if isinstance(data, dict) else None
+    return below if isinstance(below, dict) else ()
 
 
 def _task_path(path: KeyPath) -> KeyPath | None:

@@ -38,7 +38,7 @@ from rose_cli.util.errors import Diagnostic, KeyPath
 from rose_cli.util.text import did_you_mean, nearest, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from pydantic_core import ErrorDetails
 
@@ -125,12 +125,20 @@ def _unless_there(hint: str, beside: Iterable[object]) -> str:
     return f"remove it: '{meant}' is already there" if meant in beside else hint
 
 
-def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object]) -> Diagnostic:
-    """The error for a key of a learner or of `smoke` that is neither known nor a task; `beside` are its siblings."""
+def unknown_task(
+    task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object], once: Collection[str] = ()
+) -> Diagnostic:
+    """The error for a key of a learner or of `smoke` that is neither known nor a task; `beside` are its siblings.
+
+    `once`: tasks of `setup` and `finish`, which a learner cannot change.
+    """
     model, own = (Smoke, frozenset(Smoke.model_fields)) if path[0] == "smoke" else (Learner, LEARNER_KEYS)
     hint = unknown_key_hint(task, tuple(sorted(tasks | own)), model)
     if hint.startswith("valid keys"):
-        hint = f"valid here: the tasks {', '.join(sorted(tasks))}; the keys {', '.join(sorted(own))}"
+        names = ", ".join(sorted(tasks.difference(once if path[0] == "learners" else ())))
+        hint = f"valid here: the tasks {names}; the keys {', '.join(sorted(own))}"
+        if task.startswith("-"):
+            hint = f"put the option under its task ({names}), as in TASK: {{{shortened(task)}: …}}"
     hint = _unless_there(hint, beside)
     if task in TASK_SECTIONS and path[0] == "learners":
         hint = f"'{task}' belongs at the top of the file; a learner names a task and what changes: training: {{--n: 5}}"

@@ -31,6 +31,8 @@ def test_what_to_write_instead_of_a_key_that_is_none(steered: Rose) -> None:
     assert "help: for an option write train.--lr; valid keys: " in steered("set", "r", "train.lr=2").err
     criterion = steered("set", "r", "stop.threshold=2")
     assert "help: write stop.any.0.threshold for the first criterion" in criterion.err
+    named = steered("set", "r", "stop.mae.threshold=2")
+    assert "help: write stop.any.1 in place of stop.mae" in named.err
     assert steered("set", "r", "--dry-run", "stop.any.0.threshold=2", "train.--lr=2").code == 0
 
 
