@@ -76,7 +76,7 @@ def _choices(value: object) -> object:
     return value
 
 
-_STEPS = re.compile(r"(?:range|np\.arange|arange)?\(? *(-?\d+) *, *(-?\d+) *(?:, *(\d+))? *\)")
+_STEPS = re.compile(r"(?:range|np\.arange|arange)?\(? *(-?\d{1,9}) *, *(-?\d{1,9}) *(?:, *(\d{1,9}))? *\)", re.ASCII)
 
 
 def _as_list(value: object) -> str:

@@ -165,10 +165,10 @@ def _number_hint(text: str) -> str | None:
 
 def _without_unit(text: str) -> str | None:
     """`10k`, `2 cores`."""
-    thousands = re.fullmatch(r"([0-9]*\.?[0-9]+)([kM])", text)
+    thousands = re.fullmatch(r"([0-9]{0,9}\.?[0-9]{1,9})([kM])", text)
     if thousands is not None:
         return f"write {float(thousands[1]) * {'k': 1e3, 'M': 1e6}[thousands[2]]:.0f}"
-    counted = re.fullmatch(r"([0-9]+)\s+[a-z]+", text)
+    counted = re.fullmatch(r"([0-9]{1,9})\s+[a-z]+", text)
     return f"write {counted[1]}" if counted is not None else None
 
 
@@ -204,7 +204,7 @@ def _seed(value: object) -> int:
     return whole_number(value, 0, MAX_SEED)
 
 
-_SIZE = re.compile(r"([0-9.]+) *([kmgt])i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9.]{1,30}) *([kmgt])i?b?", re.IGNORECASE)
 
 _MEGABYTES = {"k": 2**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20}
 
@@ -220,7 +220,7 @@ def _megabytes(value: object) -> int:
 
 
 _SIZE_WORDS = re.compile(
-    r"([0-9]*\.?[0-9]+)\s*([kmgt])(?:i?g?b|ig|egs?|igs?|(?:ilo|ega|iga|era)(?:bytes?)?)", re.IGNORECASE
+    r"([0-9]{0,9}\.?[0-9]{1,9})\s*([kmgt])(?:i?g?b|ig|egs?|igs?|(?:ilo|ega|iga|era)(?:bytes?)?)", re.IGNORECASE
 )
 
 

@@ -141,10 +141,11 @@ class _Reader:
 
     def found_in_commands(self, mistakes_in: MistakesIn) -> Iterator[Diagnostic]:
         """In those tasks that could be read, although the file has other mistakes."""
-        given = self._data.get("parameters")
-        for task in self._read if given is None or isinstance(given, dict) else ():
+        given = self._data.get("parameters") or {}
+        parameters = {str(name): value for name, value in given.items()} if isinstance(given, dict) else None
+        for task in self._read if parameters is not None else ():
             if not task.is_function:
-                yield from mistakes_in(task, given or {})
+                yield from mistakes_in(task, parameters or {})
 
     def read(self) -> Spec | None:
         """None if there is a mistake."""
