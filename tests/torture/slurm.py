@@ -152,7 +152,7 @@ class _Lane:
         code = -1
         while code in (-1, _TERMINATED):
             code = self._job(rose, run)
-        if code == 0:
+        if code == 0 and _is_ended(run):
             with self.calls:
                 found = history(rose, run.name)
             judge(self.report, run, found, self._whole)
@@ -175,9 +175,16 @@ class _Lane:
         self.report.findings += [f"after job {job}: {left}" for left in left_running(run)]
         said = [line for line in cluster.output(job).splitlines() if not line.startswith("slurmstepd")]
         code = ended.code if said else -1  # while Python itself was starting
-        fine = code in (0, -1, _TERMINATED)
-        self.report.expect(fine, f"{run.parent.name}: job {job} ended {ended}: {cluster.output(job)[-800:]}")
+        fine = code in (-1, _TERMINATED) or (code == 0 and _is_ended(run))
+        self.report.expect(
+            fine, f"{run.parent.name}: job {job} ended {ended}: {cluster.output(job)[-800:]}{self._log(job)}"
+        )
         return code
+
+    def _log(self, job: int) -> str:
+        """What the nodes wrote about the ends of its script."""
+        logs = [path.read_text(errors="replace") for path in (self._cluster.base / "log").glob("slurmd.*.log")]
+        return "\n".join(sorted(line for log in logs for line in log.splitlines() if f"[{job}.batch]" in line)[-30:])
 
     def _comes_to_a_moment(self, job: int, run: Path) -> bool:
         """Wait for one at random, from the start of the script on; whether the job is still running then."""
@@ -214,6 +221,10 @@ class _Lane:
 
     def _is_restarted(self, job: int) -> None:
         self._cluster.until(lambda: self._cluster.state(job) in OVER | {"PENDING", "RUNNING"})
+
+
+def _is_ended(run: Path) -> bool:
+    return [event["event"] for event in events_of(run)[-1:]] == ["session_ended"]
 
 
 def _wrongly_failed(run: Path) -> list[str]:
