@@ -143,12 +143,12 @@ def _named(argument: str) -> RunDirectory | None:
     """The run of that directory or name; None if it names a campaign file or a directory of runs."""
     path = Path(argument)
     if is_run(path):
-        return RunDirectory.at(path)
+        return RunDirectory.named(path)
     if path.is_file() or path.is_dir():
         return None
     by_name = Path(RUNS) / argument
     if is_run(by_name):
-        return RunDirectory.at(by_name)
+        return RunDirectory.named(by_name)
     message = f"there is no run '{argument}'"
     near = did_you_mean(argument, [directory.path.name for directory in runs_of(Path())])
     raise UsageError(message, near or "give its directory, a campaign file, or a name that `rose list` shows")

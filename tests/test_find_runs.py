@@ -94,6 +94,22 @@ def test_runs_that_are_seen_from_here_are_named(ended: Rose, command: str) -> No
         assert rose(command).code == 2
 
 
+def test_a_resume_of_the_latest_run_stays_in_that_run_when_another_one_starts(rose: Rose) -> None:
+    """Each iteration moves the link `latest`, as a new run does, and then writes into its workspace."""
+    runs = "{campaign_dir}/rose-runs"
+    line = f"mkdir -p {runs}/newer && ln -sfn newer {runs}/latest; touch $ROSE_WORKSPACE/made-{{iteration}}"
+    rose.write(f"max_iter: 1\ntasks: {{a: {{executable: '{line}', shell: true}}}}\nlearners: 1\n")
+    assert rose("run", "campaign.yaml").code == 0
+    run = next((rose.folder / "rose-runs").glob("campaign-*"))
+    (rose.folder / "rose-runs/latest").unlink()
+    (rose.folder / "rose-runs/latest").symlink_to(run.name)
+    resumed = rose("resume", "rose-runs/latest", "--max-iter", "3")
+    assert resumed.code == 0, resumed.err
+    made = {path.name for path in run.glob("learners/*/workspace/made-*")}
+    assert made == {"made-0", "made-1", "made-2"}
+    assert "rose-runs/latest" not in resumed.out
+
+
 def test_a_run_in_a_folder_of_its_own_is_named(ended: Rose, tmp_path: Path) -> None:
     other = Rose(tmp_path / "other")
     other.folder.mkdir()

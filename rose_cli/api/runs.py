@@ -34,7 +34,7 @@ class RunReader:
 
     def __init__(self, path: PathLike) -> None:
         """Raises RunDirectoryError if there is no run."""
-        self._directory = RunDirectory.at(Path(path))
+        self._directory = RunDirectory.named(Path(path))
         if not is_run(self._directory.path):
             message = f"'{self._directory.path}' is not the directory of a run"
             raise RunDirectoryError(message, "`rose list` shows the runs of a directory")

@@ -56,7 +56,7 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
         if wanted is not None and RunDirectory.at(wanted).jobs.is_dir():
             require_trust(RunDirectory.at(wanted), "resume", trust=False)  # before anything of it is submitted
             submitted = stack.enter_context(in_job(wanted))
-        directory = latest_of(file) if wanted is None else RunDirectory.at(wanted)
+        directory = latest_of(file) if wanted is None else RunDirectory.named(wanted)
         if directory is None or not is_run(directory.path):
             started = _start(file, options, stack)
             if isinstance(started, RunDirectory):
@@ -85,7 +85,7 @@ def _of_submission(options: ResumeOptions, submitted: Submission | None) -> Resu
 def preview_run_or_resume(file: Path, options: RunOptions) -> ExitCode | None:
     """`--dry-run`: what a resume would do; None if a new run would be started."""
     wanted = options.run_directory
-    directory = latest_of(file) if wanted is None else RunDirectory.at(wanted)
+    directory = latest_of(file) if wanted is None else RunDirectory.named(wanted)
     if directory is None or not is_run(directory.path):
         return None
     _refuse_another(directory, file, options)

@@ -43,6 +43,20 @@ class RunDirectory:
     def at(cls, path: Path) -> RunDirectory:
         return cls(path.absolute())
 
+    @classmethod
+    def named(cls, path: Path) -> RunDirectory:
+        """The run that a user names. Of the link `latest`, the run that it names now: the next run moves the link.
+
+        A link that may be another user's stays, so that `doubt` sees it.
+        """
+        directory = cls.at(path)
+        link = directory.path
+        if link.name == LATEST and link.is_symlink() and foreign_link_problem(link) is None:
+            with suppress(OSError):
+                target = os.readlink(link)
+                return directory if os.sep in target else cls(link.with_name(target))
+        return directory
+
     @property
     def campaign_copy(self) -> Path:
         return self.path / "campaign.yaml"

@@ -123,6 +123,14 @@ def test_a_run_is_stopped_and_resumed(rose: Rose) -> None:
     assert run.resume(output="quiet").status == "done"
 
 
+def test_the_latest_run_stays_the_one_that_was_opened(rose: Rose) -> None:
+    campaign = rose_cli.load(rose.write(CAMPAIGN))
+    first = campaign.run(output="quiet")
+    opened = rose_cli.open_run(rose.folder / "rose-runs" / "latest")
+    assert campaign.run(output="quiet").path != first.path
+    assert opened.path == first.path
+
+
 def test_errors_are_exceptions_with_message_and_hint(rose: Rose) -> None:
     path = rose.write("tasks: {a: {executable: echo, retrys: 2}}\nmax_iter: 1\nlearners: 1\n")
     with pytest.raises(rose_cli.CampaignError, match=r"campaign\.yaml:1:31(.|\n)*retrys(.|\n)*\^\^\^") as caught:
