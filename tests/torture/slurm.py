@@ -7,6 +7,7 @@ signal reaches them, and what the campaign does about failures, changes from run
 from __future__ import annotations
 
 import random
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -165,16 +166,19 @@ class _Lane:
         script = f"exec {ROSE} run campaign.yaml --run-dir r --resume-if-begun --output plain"
         job = cluster.sbatch(script, *self._jobs.options, "--requeue", folder=rose.folder)
         self.report.count("jobs")
+        requeued = False
         while self._ends and self._comes_to_a_moment(job, run):
             kind = self._ends.pop()
             self.report.count(f"x {kind}")
+            requeued |= kind == "requeue"
             getattr(self, f"_{kind}")(job)
             if kind in ("scancel", "limit"):
                 break
         ended = cluster.wait(job)
         self.report.findings += [f"after job {job}: {left}" for left in left_running(run)]
         said = [line for line in cluster.output(job).splitlines() if not line.startswith("slurmstepd")]
-        code = ended.code if said else -1  # while Python itself was starting
+        began = bool(said) and not (requeued and ended.code == 128 + signal.SIGUSR1 and _is_ended(run))
+        code = ended.code if began else -1  # while Python itself was starting; after a requeue, others have said it
         fine = code in (-1, _TERMINATED) or (code == 0 and _is_ended(run))
         self.report.expect(
             fine, f"{run.parent.name}: job {job} ended {ended}: {cluster.output(job)[-800:]}{self._log(job)}"
