@@ -285,7 +285,7 @@ def test_every_wrong_file_is_refused_but_for_those_that_no_schema_can_know(path:
 
 def test_the_list_of_what_no_schema_can_know_is_no_longer_than_it_must_be() -> None:
     assert {path.stem for path in WRONG} >= UNKNOWABLE.keys()
-    assert len(UNKNOWABLE) <= len(WRONG) * 0.28
+    assert len(UNKNOWABLE) <= len(WRONG) * 0.27
     for name, reason in UNKNOWABLE.items():
         told = (HERE / "wrong" / f"{name}.txt").read_text(encoding="utf-8")
         assert ("error[" in told) != reason.startswith("only"), name
