@@ -54,13 +54,13 @@ class Display:
         threading.Thread(target=self._follow, name="rose-display", daemon=True).start()
 
     def _follow(self) -> None:
-        seconds = _LOOK_SECONDS
-        with suppress(Exception):  # a table that cannot be drawn ends nothing
-            while not self._process.join(seconds):
-                started = time.monotonic()
+        seconds, has_ended = _LOOK_SECONDS, False
+        while not has_ended:
+            has_ended = self._process.join(seconds)
+            started = time.monotonic()
+            with suppress(Exception):  # a table that cannot be drawn now ends nothing, and may be drawn later
                 self._update()
-                seconds = max(_LOOK_SECONDS, _LOOK_SHARE * (time.monotonic() - started))
-            self._update()
+            seconds = max(_LOOK_SECONDS, _LOOK_SHARE * (time.monotonic() - started))
 
     def _update(self) -> None:
         page = self._page() or "<p>starting …</p>"

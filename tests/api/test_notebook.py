@@ -102,6 +102,11 @@ book = nbformat.v4.new_notebook(cells=cells)
 NotebookClient(book, timeout=None, kernel_name="python3", allow_errors=True).execute()
 print(json.dumps([cell.outputs for cell in book.cells]))
 """
+JOIN = """\
+import threading
+_ = [each.join() for each in threading.enumerate() if each.name == "rose-display"]
+"""
+"""Wait for the last update of a table: nbclient drops what comes after the end of the cell that it belongs to."""
 CELLS = [
     """
 import rose_cli
@@ -115,7 +120,7 @@ campaign = rose_cli.load({
 run = campaign.run()
 """,
     "running = campaign.start()\nrunning",
-    "[each.value async for each in running]",
+    "values = [each.value async for each in running]\n" + JOIN + "values",
     """
 learner = SequentialActiveLearner(await WorkflowEngine.create(await ConcurrentExecutionBackend()))
 factor = 2
@@ -130,7 +135,8 @@ def active_learn(*given):
     return "true"
 async for state in learner.start(max_iter=1):
     print(state.n)
-""",
+"""
+    + JOIN,
     "campaign.run(decide=lambda state: 1 / 0)",
     "run.resume(max_iter=3).status",
 ]
