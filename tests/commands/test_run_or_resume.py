@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -307,8 +308,13 @@ def test_errors_in_the_file_create_nothing(rose: Rose) -> None:
 
 def test_in_a_job_its_last_line_is_to_submit_the_script_again(rose: Rose) -> None:
     rose.write(COUNTING.replace("max_iter: 3", "max_iter: 1000"))
-    for _ in ("the first job", "the next one"):
+    journal = rose.folder / "r/journal.jsonl"
+
+    def have_started(sessions: int) -> bool:
+        return journal.exists() and journal.read_text().count('"session_started"') == sessions
+
+    for job in (1, 2):
         process = rose.start(*LINE, PBS_JOBID="7.server")
-        wait_until(lambda: (rose.folder / "r/lock").exists() and rose.status("r")["status"] == "running")
+        wait_until(partial(have_started, job))
         process.send_signal(signal.SIGTERM)
         assert ended(process)[1].splitlines()[-1] == "  resume   submit the script of this job again"
