@@ -250,6 +250,10 @@ def _cut(diagnostic: Diagnostic) -> tuple[KeyPath, bool]:
     return diagnostic.path, diagnostic.at_key
 
 
+def _any_criterion(place: str | int) -> dict[str, Any]:
+    return {"metric": f"metric-{place}", "operator": "<", "threshold": 0, "executable": "{python}"}
+
+
 def _replace_invalid(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
     is_axis = path[0] == "sweep" and len(path) > 2 and (len(path) == 3 or path[1] in SAMPLED)
     if is_axis and not (is_key and len(path) == 3):
@@ -259,13 +263,15 @@ def _replace_invalid(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa
         data = data[part]
     last = path[-1]
     if isinstance(data, list) and path[-2] in ("any", "all"):
-        data[int(last)] = {"metric": f"metric-{last}", "operator": "<", "threshold": 0, "executable": "{python}"}
+        data[int(last)] = _any_criterion(last)
     elif isinstance(data, list):
         data[int(last)] = {} if path[0] == "learners" and len(path) == 2 else f"item-{last}"
     elif not isinstance(data, dict):
         return
     elif is_key:
         data.pop(last, None)
+    elif path[-2:-1] == ("stop",) and last in ("any", "all"):
+        data[last] = [_any_criterion(0)]
     elif path[0] in TASK_SECTIONS and len(path) == 2:
         data[last] = {"executable": "{python}"}
     elif last in _FILLERS:

@@ -68,7 +68,7 @@ def _parts(plan: LearnerPlan, state: RunState, now: Moment, *, alive: bool) -> I
     done = len(shared.iterations) if shared is not None else 0
     if shared is not None:
         for number in sorted({0, done - 1} & set(range(done))):
-            if number or plan.before:
+            if plan.after if number else plan.before:
                 yield _finished(plan, shared.iterations[number])
         if shared.current is not None or (shared.stop_reason == "failed" and plan.steps_in(done)):
             yield _under_way(plan, shared, now, alive=alive)

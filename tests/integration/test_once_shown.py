@@ -120,6 +120,16 @@ def test_tensorboard_has_it_once(ended: Rose) -> None:
     assert scalars(ended) == {**before, "finish/table.score": [(1, 0.75), (2, 0.75)]}
 
 
+@pytest.mark.parametrize(("part", "other"), [("setup", "finish"), ("finish", "setup")])
+def test_what_is_not_declared_is_not_shown(rose: Rose, part: str, other: str) -> None:
+    once = f"{part}: {{once: {{executable: ':', shell: true}}}}"
+    rose.write(f"{{max_iter: 1, learners: 1, {once}, tasks: {{t: {{executable: 'true'}}}}}}")
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "r").code == 0
+    shown = rose("status", "r").out
+    assert f"  {part}: done" in shown
+    assert f"{other}:" not in shown
+
+
 @pytest.mark.parametrize(("name", "part", "task"), [("broken", "setup", "check"), ("broken-last", "finish", "last")])
 def test_a_failure_is_that_of_the_campaign(rose: Rose, name: str, part: str, task: str) -> None:
     (rose.folder / name).touch()
