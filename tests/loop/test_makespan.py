@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from tests.loop.simulation import Fate, Try, World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 LEARNERS = 16
@@ -28,6 +31,16 @@ def _paces(kind: str, draw: random.Random) -> list[float]:
     if kind == "one is slow":
         return [*(draw.uniform(0.8, 1.2) for _ in range(LEARNERS - 1)), 4.0]
     return [draw.lognormvariate(0, 0.5) if kind == "mixed" else 1.0 for _ in range(LEARNERS)]
+
+
+@pytest.fixture(autouse=True)
+def _threads_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How soon threads of the machine get on decides which of several learners asks for a slot first."""
+
+    async def run(function: Callable[..., object], *arguments: object) -> object:
+        return function(*arguments)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", run)
 
 
 @pytest.mark.parametrize("slots", [2, 4, 8])
