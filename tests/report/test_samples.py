@@ -54,5 +54,6 @@ def test_numbers_that_json_lacks_are_words() -> None:
         "runs": [],
         "comparison": {"a": ["nan", str(2**60), True, None, 3]},
         "refresh": None,
+        "metric": None,
     }
     assert data.plain_number(-cost.core_seconds) == "-inf"
