@@ -19,7 +19,7 @@ from tests.journal.test_assets import ASSETS, VERSIONS, place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SHOWING = {"compare", "export", "list_runs", "logs", "path", "plan", "results", "status"}
+SHOWING = {"compare", "export", "list_runs", "logs", "path", "plan", "report", "results", "status"}
 
 
 @pytest.fixture
