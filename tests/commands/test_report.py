@@ -125,7 +125,7 @@ def test_a_running_run_is_reported_and_never_touched(going: Any, rose: Rose) -> 
     assert called.code == 0
     assert "`campaign` running for" in (rose.folder / "report.md").read_text(encoding="utf-8")
     assert set((rose.folder / "r").iterdir()) == before
-    assert has_finished(rose.folder / "r", 3)
+    wait_until(lambda: has_finished(rose.folder / "r", 3))
 
 
 def test_watching_ends_with_the_run(rose: Rose) -> None:
